@@ -1,0 +1,393 @@
+"""The vocabulary: what can be recorded, shown live and asked for.
+
+Events are facts in the past tense, frozen, one class each; deltas pass by and are never stored;
+commands are what a client asks for. Nothing here knows what may follow what (`state` does), nor
+any wire, store or clock. The JSON written here is the log's format and, for the native wire, the
+frame's content: the same bytes go to the disk and to the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from parlour.questions import Question
+
+Role = Literal["user", "bot"]
+Cause = Literal["open", "message", "signal", "stop", "close"]
+Status = Literal["done", "failed", "stopped", "diverged"]
+CloseReason = Literal["closed", "expired"]
+
+
+class FileRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a session: what the log knows of it; its bytes lie in the session's workspace.
+
+    `id` is unguessable, `name` is what the user called it (never a path), `type` a media type as
+    the sender claims it, `size` in bytes.
+    """
+
+    id: str
+    name: str
+    type: str = "application/octet-stream"
+    size: int = 0
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", tag=True, omit_defaults=True):
+    """A fact about one session. `path` names the effect of a handler that it journals."""
+
+
+class SessionOpened(Event, frozen=True, kw_only=True):
+    """The session exists and belongs to `user`."""
+
+    user: str
+    command: str = ""
+
+
+class MessageAdded(Event, frozen=True, kw_only=True):
+    """Somebody said something. A bot's message has a `path`, a user's a `command`."""
+
+    role: Role
+    text: str
+    files: tuple[FileRef, ...] = ()
+    path: str = ""
+    command: str = ""
+
+
+class SignalReceived(Event, frozen=True, kw_only=True):
+    """The application or its page sent a named event with JSON `data`."""
+
+    name: str
+    data: Raw = Raw(b"null")
+    command: str = ""
+
+
+class RoundStarted(Event, frozen=True, kw_only=True):
+    """Round `round` began; `source` is the seq of the message or signal it answers, 0 if none."""
+
+    round: int
+    cause: Cause
+    source: int = 0
+    command: str = ""
+
+
+class RoundResumed(Event, frozen=True, kw_only=True):
+    """A worker took the round up again after it had left memory or its worker had died."""
+
+    round: int
+
+
+class RoundFinished(Event, frozen=True, kw_only=True):
+    """The round is over. `error` is an id for the operator, `reason` fit to show to the user.
+
+    `detail` says more to the operator and is not shown to users.
+    `again`: what it answered is to be answered by another round, from its start.
+    """
+
+    round: int
+    status: Status
+    error: str = ""
+    reason: str = ""
+    command: str = ""
+    again: bool = False
+    detail: str = ""
+
+
+class VariableSet(Event, frozen=True, kw_only=True):
+    """A variable has a new value: JSON, with the Python type it had if JSON has no such type.
+
+    A handler's has a `path`; one set from outside has a `command`.
+    """
+
+    name: str
+    value: Raw
+    kind: str = ""
+    path: str = ""
+    command: str = ""
+
+
+class VariableDeleted(Event, frozen=True, kw_only=True):
+    """A variable is gone."""
+
+    name: str
+    path: str = ""
+    command: str = ""
+
+
+class UserVariableSet(Event, frozen=True, kw_only=True):
+    """A variable of the session's user, seen by all the user's sessions, has a new value."""
+
+    name: str
+    value: Raw
+    kind: str = ""
+    path: str
+
+
+class StepStarted(Event, frozen=True, kw_only=True):
+    """An at-most-once step is about to run."""
+
+    path: str
+    digest: str
+
+
+class StepFinished(Event, frozen=True, kw_only=True):
+    """A step's result: JSON, with the Python type it had if JSON has no such type."""
+
+    path: str
+    digest: str = ""
+    value: Raw = Raw(b"null")
+    kind: str = ""
+
+
+class StepRaised(Event, frozen=True, kw_only=True):
+    """A step ended with an exception."""
+
+    path: str
+    digest: str = ""
+    error: str
+    reason: str
+
+
+class QuestionAsked(Event, frozen=True, kw_only=True):
+    """The bot asks; the question is named by this record's seq. `deadline` is in Unix seconds."""
+
+    path: str
+    text: str
+    question: Question
+    deadline: float | None = None
+    note: str = ""
+
+
+class QuestionAnswered(Event, frozen=True, kw_only=True):
+    """The question `question` has its answer; `text` is how the user put it."""
+
+    question: int
+    value: Raw
+    text: str = ""
+    files: tuple[FileRef, ...] = ()
+    command: str = ""
+
+
+class AnswerRejected(Event, frozen=True, kw_only=True):
+    """What the user said does not answer the question, which stands; `reason` is shown."""
+
+    question: int
+    text: str
+    reason: str
+    command: str = ""
+
+
+class QuestionClosed(Event, frozen=True, kw_only=True):
+    """Nobody may answer any more: time ran out, or the bot took the question back."""
+
+    question: int
+    reason: Literal["timeout", "withdrawn"]
+
+
+class TimerSet(Event, frozen=True, kw_only=True):
+    """The round sleeps until `due`, in Unix seconds."""
+
+    path: str
+    due: float
+
+
+class TimerFired(Event, frozen=True, kw_only=True):
+    """The time of the timer at `path` has come."""
+
+    path: str
+
+
+class MessagesTaken(Event, frozen=True, kw_only=True):
+    """The round took up what the user said while it ran: the messages with these seqs."""
+
+    path: str
+    sources: tuple[int, ...] = ()
+
+
+class CostAdded(Event, frozen=True, kw_only=True):
+    """The round used something that is paid for."""
+
+    path: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    amount: float | None = None
+    currency: str = "USD"
+    model: str = ""
+
+
+class SessionClosed(Event, frozen=True, kw_only=True):
+    """The session takes no more commands."""
+
+    reason: CloseReason = "closed"
+    command: str = ""
+
+
+class UnknownEvent(Struct, frozen=True, kw_only=True):
+    """An event of a later or foreign vocabulary; it is kept, passed on and changes nothing."""
+
+    type: str
+    raw: Raw
+
+
+AnyEvent = (
+    SessionOpened
+    | MessageAdded
+    | SignalReceived
+    | RoundStarted
+    | RoundResumed
+    | RoundFinished
+    | VariableSet
+    | VariableDeleted
+    | UserVariableSet
+    | StepStarted
+    | StepFinished
+    | StepRaised
+    | QuestionAsked
+    | QuestionAnswered
+    | AnswerRejected
+    | QuestionClosed
+    | TimerSet
+    | TimerFired
+    | MessagesTaken
+    | CostAdded
+    | SessionClosed
+)
+
+EVENT_TYPES: tuple[type[Event], ...] = tuple(Event.__subclasses__())
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """An event at its place in a session's log. `at` is in Unix seconds and orders nothing."""
+
+    seq: int
+    at: float
+    event: AnyEvent | UnknownEvent
+
+
+class TextStreamed(Struct, frozen=True, kw_only=True):
+    """A delta: more of a message that is being written.
+
+    The message is named by its round and `path`; `offset` counts characters, and 0 means that the
+    text starts (again) here. The `MessageAdded` with that path supersedes it.
+    """
+
+    round: int
+    path: str
+    offset: int
+    text: str
+
+
+class Say(Struct, frozen=True, kw_only=True):
+    """The user says something. `id` is the client's own, the same at every repetition."""
+
+    id: str
+    text: str = ""
+    files: tuple[FileRef, ...] = ()
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The user answers `question` (0: the oldest open one) by a JSON value or in words."""
+
+    id: str
+    question: int = 0
+    value: Raw | None = None
+    text: str = ""
+    files: tuple[FileRef, ...] = ()
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """The user wants the running round to end; `round` guards against stopping the next one."""
+
+    id: str
+    round: int = 0
+
+
+class Signal(Struct, frozen=True, kw_only=True):
+    """The page or the application sends a named event."""
+
+    id: str
+    name: str
+    data: Raw = Raw(b"null")
+
+
+class Assign(Struct, frozen=True, kw_only=True):
+    """The application sets (or, with `value` None, deletes) a variable from outside."""
+
+    id: str
+    name: str
+    value: Raw | None
+    kind: str = ""
+
+
+class Close(Struct, frozen=True, kw_only=True):
+    """The session is to end."""
+
+    id: str
+    reason: CloseReason = "closed"
+
+
+Command = Say | Answer | Stop | Signal | Assign | Close
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_chunk_decoder = msgspec.json.Decoder(list[AnyEvent])
+_raw_chunk_decoder = msgspec.json.Decoder(list[Raw])
+
+
+class _Head(Struct):
+    type: str
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+_KNOWN = frozenset(kind.__name__ for kind in EVENT_TYPES)
+
+
+def encode_event(event: Event | UnknownEvent) -> bytes:
+    """The log's bytes for an event: one JSON object."""
+    if type(event) is UnknownEvent:
+        return bytes(event.raw)
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes | Raw) -> AnyEvent | UnknownEvent:
+    """The event that `data` holds; an unknown one comes back as `UnknownEvent`.
+
+    Raises `msgspec.DecodeError` for bytes that are no event at all.
+    """
+    try:
+        return _decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(f"that is no event: {error}") from None
+
+
+def _decode(data: bytes | Raw) -> AnyEvent | UnknownEvent:
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        kind = _head_decoder.decode(data).type
+        if kind in _KNOWN:
+            raise
+        return UnknownEvent(type=kind, raw=Raw(bytes(data)))
+
+
+def encode_chunk(events: Iterable[bytes]) -> bytes:
+    """Encoded events as one stored chunk: a JSON array."""
+    return b"[" + b",".join(events) + b"]"
+
+
+def decode_chunk(data: bytes) -> list[AnyEvent | UnknownEvent]:
+    """The events of a stored chunk, in their order. Raises `msgspec.DecodeError`."""
+    try:
+        return list(_chunk_decoder.decode(data))
+    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        return [decode_event(raw) for raw in split_chunk(data)]
+
+
+def split_chunk(data: bytes) -> list[Raw]:
+    """The encoded events of a stored chunk, not decoded. Raises `msgspec.DecodeError`."""
+    try:
+        return _raw_chunk_decoder.decode(data)
+    except RecursionError as error:
+        raise msgspec.DecodeError(f"that is no chunk of events: {error}") from None

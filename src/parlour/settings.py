@@ -1,0 +1,153 @@
+"""Typed settings: defaults here, then parlour.toml, then PARLOUR_* variables of the environment.
+
+Every buffer, queue and wait of Parlour has its size or its time here. Knows nothing of what the
+settings are used for.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import Struct
+
+from parlour.errors import BadSettings
+
+Incoming = Literal["queue", "steer", "interrupt", "refuse"]
+_MOST = 2**53
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of everything there may be. Sizes are in bytes, times in seconds."""
+
+    message_bytes: int = 64 * 1024
+    """The longest message or answer that a user may send."""
+    frame_bytes: int = 1024 * 1024
+    """The longest frame that is read from a client."""
+    reply_bytes: int = 1024 * 1024
+    """The longest message that a handler may send."""
+    value_bytes: int = 256 * 1024
+    """The longest JSON of one variable, step result or signal."""
+    variables_bytes: int = 1024 * 1024
+    """All variables of one session together."""
+    upload_bytes: int = 50 * 1024 * 1024
+    """The largest uploaded file."""
+    files_per_message: int = 20
+    """Files that one message or answer may bring."""
+    files_per_session: int = 1000
+    """Files of one session together."""
+    queued_messages: int = 32
+    """Messages that may wait while a round runs."""
+    records_per_round: int = 10_000
+    """What one round may record; past that it fails."""
+    round_seconds: float = 600.0
+    """How long a round may work; time spent waiting for the user does not count."""
+    resumptions: int = 3
+    """How often a round may be taken up again without getting any further."""
+    stop_seconds: float = 5.0
+    """How long a stopped handler may take to clean up before it is left behind."""
+    commands_remembered: int = 256
+    """Ids of commands that are known without asking the store."""
+    history_messages: int = 100
+    """Messages of a session that are at hand in memory; the rest is in the store."""
+    history_bytes: int = 128 * 1024
+    """The same, by size."""
+    sessions_per_user: int = 1000
+    """Sessions one user may have open."""
+    live_sessions: int = 100_000
+    """Sessions in memory; past that new ones are refused for a moment."""
+    uncommitted_bytes: int = 64 * 1024 * 1024
+    """What may wait for the disk; past that commands are refused for a moment."""
+    listeners_per_session: int = 64
+    """Windows, tabs and programs that may watch one session at once."""
+    listener_bytes: int = 4 * 1024 * 1024
+    """What may wait for one slow listener before it is cut off."""
+    threads: int = 64
+    """Threads for handlers and steps that are plain functions."""
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.threads < 1:
+            raise ValueError("threads must be at least 1")
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of an engine and its server. Times are in seconds."""
+
+    incoming: Incoming = "queue"
+    """What a message does while a round runs: wait, join it, end it, or be refused."""
+    on_divergence: Literal["fail", "restart"] = "fail"
+    """What happens to a round whose journal the code no longer matches."""
+    development: bool = False
+    """Show errors in full to the user and refuse unjournaled awaits instead of warning."""
+    idle_after: float = 60.0
+    """An idle session leaves memory after this time."""
+    hibernate_after: float = 60.0
+    """A waiting round leaves memory after this time."""
+    expire_after: float | None = None
+    """A session nobody uses is closed after this time; None: never."""
+    snapshot_every: int = 256
+    """Records between two snapshots of a session's state."""
+    limits: Limits = msgspec.field(default_factory=Limits)
+    """How much of everything there may be."""
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
+
+def _check_numbers(settings: Struct) -> None:
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not 0 <= value <= _MOST:
+            raise ValueError(f"{name} must be a number from 0 to {_MOST:,}, not {str(value)[:40]}")
+
+
+def load_settings(
+    folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings of the project in `folder`, overridden by the environment.
+
+    `PARLOUR_IDLE_AFTER=5` sets `idle_after`, `PARLOUR_LIMITS__THREADS=8` sets `limits.threads`.
+    Raises `BadSettings` that names the file or variable and what is wrong.
+    """
+    raw: dict[str, Any] = {}
+    path = (folder or Path.cwd()) / "parlour.toml"
+    if path.is_file():
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise BadSettings(f"{path.name} is not valid TOML: {error}") from error
+    try:
+        settings = msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as error:
+        raise BadSettings(
+            f"{path.name}: {error}; see docs/settings.md for what there is"
+        ) from error
+    return _override(settings, environment or {})
+
+
+def _override(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    merged: dict[str, Any] = msgspec.to_builtins(settings)
+    limits: dict[str, Any] = merged["limits"]
+    for name, text in environment.items():
+        if not name.startswith("PARLOUR_") or name in _NOT_SETTINGS:
+            continue
+        key = name.removeprefix("PARLOUR_").lower()
+        place, field = (limits, key.removeprefix("limits__")) if "__" in key else (merged, key)
+        if field not in place or field == "limits":
+            raise BadSettings(f"{name[:80]!r} is no setting of Parlour; see docs/settings.md")
+        place[field] = None if text.lower() in ("", "none") else text
+        try:
+            msgspec.convert(merged, Settings, strict=False)
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+            raise BadSettings(f"{name}={text[:80]!r} does not fit: {error}") from error
+    return msgspec.convert(merged, Settings, strict=False)
+
+
+_NOT_SETTINGS = frozenset({"PARLOUR_SECRET", "PARLOUR_STORE", "PARLOUR_RUN"})
+INCOMING_POLICIES: tuple[str, ...] = get_args(Incoming)
