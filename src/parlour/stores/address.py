@@ -1,0 +1,114 @@
+"""From the address of a store, as on a command line, to the store and what lies beside it.
+
+The address is all that is known here; nothing is opened and no folder is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import unquote
+
+from parlour.errors import BadSettings, StoreCorrupt, StoreUnavailable
+from parlour.stores.files import Files
+from parlour.stores.memory import MemoryStore
+from parlour.stores.store import Store
+
+_SECRET_BYTES = 32
+
+
+def open_store(address: str) -> Store:
+    """The store at `address`: `memory:`, `sqlite:///relative.db` or `sqlite:////absolute.db`.
+
+    It is still to be opened. Raises `BadSettings` for an address of another form.
+    """
+    path = _path(address)
+    if path is None:
+        return MemoryStore()
+    from parlour.stores.sqlite import SqliteStore
+
+    return SqliteStore(path)
+
+
+def files_for(address: str) -> Files:
+    """The users' files that belong to a store: beside the database, temporary for `memory:`."""
+    path = _path(address)
+    return Files() if path is None else Files(_beside(path, "files"))
+
+
+def secret_for(address: str) -> bytes:
+    """The key with which a store's deployment signs: made at the first call, the same ever after.
+
+    Two processes that start together get the same one. For `memory:` each call makes a new one.
+    """
+    path = _path(address)
+    if path is None:
+        return secrets.token_bytes(_SECRET_BYTES)
+    place = _beside(path, "secret")
+    try:
+        if not place.exists():
+            _make_secret(place)
+        secret = place.read_bytes()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the key {place} cannot be read or made ({error.strerror}); make its folder or mend "
+            "the permissions, or choose another --store"
+        ) from error
+    if len(secret) != _SECRET_BYTES:
+        raise StoreCorrupt(
+            f"the key {place} is damaged; restore it, or remove it, and all users sign in again"
+        )
+    return secret
+
+
+def _path(address: str) -> Path | None:
+    """Where the database is; None for a store in memory."""
+    scheme, colon, rest = address.partition(":")
+    match scheme:
+        case "memory" if colon and not rest.strip("/"):
+            return None
+        case "sqlite" if rest.startswith("///") and rest[3:] not in {"", "/", ":memory:"}:
+            return Path(unquote(rest[3:])).expanduser()
+        case "sqlite":
+            raise BadSettings(
+                f"{address!r} names no file; write sqlite:///name.db for one in this folder, "
+                "sqlite:////folder/name.db for one elsewhere, or memory: to keep nothing"
+            )
+        case "postgresql" | "postgres":
+            raise BadSettings(
+                "PostgreSQL stores are not there yet; use sqlite:///parlour.db until they are"
+            )
+        case _:
+            raise BadSettings(
+                f"{address!r} is no store's address; write sqlite:///parlour.db or memory:"
+            )
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f"{path.name}.{kind}")
+
+
+def _make_secret(place: Path) -> None:
+    """Put a whole key into place, or leave the one that somebody else put there meanwhile."""
+    draft = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - it is open already
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            _move(draft, place)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _move(draft: Path, place: Path) -> None:
+    """Give the file its name unless the name is taken (`FileExistsError`)."""
+    if os.name == "nt":
+        draft.rename(place)
+    else:
+        # A rename would replace a key that somebody may have read by now.
+        place.hardlink_to(draft)

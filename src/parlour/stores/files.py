@@ -1,0 +1,150 @@
+"""Where the bytes of users' files lie: one folder for each session, names nobody can guess or steer.
+
+A file's place is made of two ids that Parlour minted itself; what the user calls the file is data
+beside it and in the log, and never part of a path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterable, AsyncIterator
+from io import BufferedWriter
+from pathlib import Path
+from tempfile import mkdtemp
+
+import msgspec
+
+from parlour.errors import Refused, StoreUnavailable
+from parlour.events import FileRef
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
+_MAX_NAME = 200
+
+
+class Files:
+    """Files of sessions in folders below `root` (made when first needed).
+
+    Without `root` they live in a temporary folder that `close` removes.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+        self._temporary: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        if self._root is None:
+            self._root = self._temporary = Path(mkdtemp(prefix="parlour-"))
+        return self._root
+
+    def workspace(self, session: str) -> Path:
+        """The folder of a session, which exists when this returns."""
+        folder = self.root / _checked(session)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def path(self, session: str, file: str) -> Path:
+        """Where a file's bytes are. Raises `Refused` if there is no such file."""
+        path = self.root / _checked(session) / _checked(file)
+        if not path.is_file():
+            raise Refused("unknown_file", "There is no such file.")
+        return path
+
+    def find(self, session: str, file: str) -> FileRef:
+        """What is known of a stored file. Raises `Refused` if there is no such file."""
+        try:
+            return msgspec.json.decode(
+                self.path(session, file).with_suffix(".json").read_bytes(), type=FileRef
+            )
+        except (OSError, msgspec.DecodeError):
+            raise Refused("unknown_file", "There is no such file; upload it again.") from None
+
+    def count(self, session: str) -> int:
+        """How many files a session has, said or not."""
+        folder = self.root / _checked(session)
+        return sum(1 for _ in folder.glob("*.json")) if folder.is_dir() else 0
+
+    async def add(
+        self, session: str, chunks: AsyncIterable[bytes], *, name: str, type_: str, limit: int
+    ) -> FileRef:
+        """Stream a new file to disk.
+
+        Raises `Refused` past `limit` bytes and `StoreUnavailable` if the disk refuses; either way
+        nothing is left behind.
+        """
+        file = secrets.token_hex(16)
+        folder = await asyncio.to_thread(self.workspace, session)
+        path = folder / file
+        partial = folder / f"{file}.part"
+        size = 0
+        try:
+            handle = await asyncio.to_thread(partial.open, "xb")
+            try:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit:
+                        raise Refused("too_large", f"A file may have at most {limit:,} bytes.")
+                    await asyncio.to_thread(handle.write, chunk)
+                await asyncio.to_thread(_sync, handle)
+            finally:
+                await asyncio.to_thread(handle.close)
+            ref = FileRef(id=file, name=safe_name(name), type=safe_type(type_), size=size)
+            await asyncio.to_thread(_place, partial, path, ref)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the file could not be written ({error.strerror}); free space or mend the "
+                "permissions of the folder beside the store"
+            ) from error
+        finally:
+            if partial.exists():
+                partial.unlink(missing_ok=True)
+        return ref
+
+    def erase(self, session: str) -> None:
+        """Remove all files of a session."""
+        shutil.rmtree(self.root / _checked(session), ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove what was only temporary."""
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = self._root = None
+
+
+async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are at hand already, as `Files.add` takes them."""
+    yield data
+
+
+def safe_name(name: str) -> str:
+    """A user's file name without folders and control characters, never empty."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    clean = "".join(letter for letter in last if letter.isprintable()).strip(". ")
+    return clean[:_MAX_NAME] or "file"
+
+
+def safe_type(type_: str) -> str:
+    """A media type as it may stand in a header, without parameters."""
+    plain = type_.partition(";")[0].strip().lower()
+    return plain if _TYPE.fullmatch(plain) else "application/octet-stream"
+
+
+def _checked(part: str) -> str:
+    if _ID.fullmatch(part) is None:
+        raise Refused("unknown_file", "There is no such file.")
+    return part
+
+
+def _sync(handle: BufferedWriter) -> None:
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def _place(partial: Path, path: Path, ref: FileRef) -> None:
+    path.with_suffix(".json").write_bytes(msgspec.json.encode(ref))
+    partial.rename(path)

@@ -1,0 +1,345 @@
+"""The store in a SQLite file: durable, fast, and owned by one process at a time.
+
+All writing is done by one thread (`sqlite_writer`), which commits everything that has gathered
+while it was busy as one transaction; reading is done by two more, which never wait for it. This
+module stands between them and the event loop. Knows nothing of events or engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar, cast
+
+from parlour.errors import StoreError, StoreUnavailable
+from parlour.stores import sqlite_reads as reads
+from parlour.stores.sqlite_file import FileLock, check_folder, connect, explain, prepare
+from parlour.stores.sqlite_writer import MANY, Work, Writer
+from parlour.stores.store import (
+    Append,
+    Chunk,
+    Claim,
+    Outcome,
+    Posted,
+    PostedCommand,
+    SessionInfo,
+    UserValue,
+)
+
+T = TypeVar("T")
+
+_READERS = 2
+_PAUSE_SECONDS = 0.005
+_QUIET_SECONDS = 1.0
+_ASLEEP_SECONDS = 30.0
+_SETTLE_IN_A_PAUSE = 512
+_SETTLE_AT_ONCE = 4096
+_CLOSED = "the store {} is not open; open it, or start the engine again"
+
+
+class _Job:
+    """Work for the writer. `settled` asks that all chunks are settled before it is answered."""
+
+    __slots__ = ("future", "settled", "size", "work")
+
+    def __init__(self, work: Work, future: asyncio.Future[Any], *, settled: bool = False) -> None:
+        self.work = work
+        self.future = future
+        self.settled = settled
+        self.size = 1 if callable(work) else len(work)
+
+
+class SqliteStore:
+    """Logs in the file at `path`, which is made if there is none; its folder must exist.
+
+    `remember` bounds the sessions of which the writer keeps the head in memory; an owner that has
+    not written while so many others were claimed is fenced and claims again.
+    """
+
+    def __init__(self, path: str | Path, *, remember: int = 200_000) -> None:
+        self._path = Path(path).resolve()
+        self._remember = remember
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._writer: Writer | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[Writer] = loop.create_future()
+        self._queue = SimpleQueue()
+        # A daemon, so that a store whose event loop died does not keep the process alive.
+        thread = Thread(target=self._work, args=(loop, opened), name="parlour-sqlite", daemon=True)
+        thread.start()
+        try:
+            self._writer = await opened
+        except BaseException:
+            self._queue.put(None)
+            raise
+        self._thread = thread
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="parlour-sqlite-read")
+
+    async def close(self) -> None:
+        thread, self._thread, self._writer = self._thread, None, None
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await asyncio.to_thread(readers.shutdown)
+        if thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(thread.join)
+
+    async def create(self, session: str, user: str, at: float) -> Claim | None:
+        return await self._write(lambda writer: writer.create(session, user, at))
+
+    async def claim(self, session: str) -> Claim | None:
+        return await self._write(lambda writer: writer.claim(session))
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Outcome]:
+        if self._writer is None:
+            raise StoreUnavailable(_CLOSED.format(self._path))
+        future: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Job(batch, future))
+        return await future
+
+    async def post(self, session: str, command: str, data: bytes) -> Posted | None:
+        return await self._write(lambda writer: writer.post(session, command, data))
+
+    async def erase(self, session: str) -> bool:
+        return await self._write(lambda writer: writer.erase(session))
+
+    async def inbox(self, session: str) -> Sequence[PostedCommand]:
+        return await self._read(lambda db: reads.inbox(db, session))
+
+    async def outcome(self, session: str, command: str) -> int | None:
+        fresh = self._fresh(session)
+        return await self._read(lambda db: reads.outcome(db, session, command, fresh))
+
+    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
+        fresh = self._fresh(session)
+        return await self._read(lambda db: reads.read(db, session, after, limit, fresh))
+
+    async def find(self, session: str) -> SessionInfo | None:
+        fresh = self._fresh(session)
+        return await self._read(lambda db: reads.find(db, session, fresh))
+
+    async def sessions(
+        self, user: str | None = None, *, before: float | None = None, limit: int = 50
+    ) -> Sequence[SessionInfo]:
+        await self._settle()
+        return await self._read(lambda db: reads.sessions(db, user, before, limit))
+
+    async def count(self, user: str) -> int:
+        return await self._read(lambda db: reads.count(db, user))
+
+    async def due(self, before: float, limit: int = 1000) -> Sequence[tuple[str, float]]:
+        return await self._read(lambda db: reads.due(db, before, limit))
+
+    async def idle(self, before: float, limit: int = 1000) -> Sequence[str]:
+        await self._settle()
+        return await self._read(lambda db: reads.idle(db, before, limit))
+
+    async def user_value(self, user: str, name: str) -> UserValue | None:
+        return await self._read(lambda db: reads.user_value(db, user, name))
+
+    # From the event loop to the threads and back.
+
+    async def _write(self, work: Callable[[Writer], T]) -> T:
+        writer = self._opened()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Job(lambda: work(writer), future))
+        return await future
+
+    async def _settle(self) -> None:
+        if self._opened().unsettled:
+            future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            self._queue.put(_Job((), future, settled=True))
+            await future
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        self._opened()
+        readers = cast("ThreadPoolExecutor", self._readers)
+        return await asyncio.get_running_loop().run_in_executor(readers, self._query, query)
+
+    def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        # There are as many connections as threads.
+        connection = self._connections.get_nowait()
+        try:
+            return query(connection)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) or error from error
+        finally:
+            self._connections.put(connection)
+
+    def _opened(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnavailable(_CLOSED.format(self._path))
+        return self._writer
+
+    def _fresh(self, session: str) -> str:
+        """The chunks of a session that are not settled, for a query.
+
+        They must be known before the query begins: what is settled in between is then found twice
+        and not missed.
+        """
+        held = self._opened().held.get(session)
+        return json.dumps(held.fresh[:]) if held is not None and held.fresh else "[]"
+
+    # The writer's thread.
+
+    def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[Writer]) -> None:
+        failure: Exception | None = None
+        with ExitStack() as cleanup:
+            try:
+                writer = self._prepare(cleanup)
+                _hand_back(loop, [(opened, writer)])
+                self._serve(loop, writer)
+            except (StoreError, sqlite3.Error) as error:
+                meaning = explain(error, self._path) if isinstance(error, sqlite3.Error) else None
+                failure = meaning or error
+            finally:
+                self._writer = None
+                self._refuse_the_rest(loop)
+        if failure is not None:
+            # Only now, so that whoever hears of it may try again at once.
+            _hand_back(loop, [(opened, failure)])
+
+    def _refuse_the_rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave nobody waiting for a thread that ends."""
+        while not self._queue.empty():
+            job = self._queue.get_nowait()
+            if job is not None:
+                _hand_back(loop, [(job.future, StoreUnavailable(_CLOSED.format(self._path)))])
+
+    def _prepare(self, cleanup: ExitStack) -> Writer:
+        check_folder(self._path)
+        cleanup.callback(FileLock(self._path).release)
+        connection = cleanup.enter_context(closing(connect(self._path, writes=True)))
+        generation = prepare(connection, self._path)
+        self._connections = SimpleQueue()
+        for _ in range(_READERS):
+            reader = cleanup.enter_context(closing(connect(self._path, writes=False)))
+            self._connections.put(reader)
+        return Writer(connection, self._path, generation=generation, remember=self._remember)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
+        housekeeping = _Housekeeping(writer)
+        last = False
+        while not last:
+            try:
+                job = self._queue.get(timeout=housekeeping.patience)
+            except Empty:
+                housekeeping.when_quiet()
+                # Nobody can close a store whose event loop is gone.
+                last = loop.is_closed()
+                continue
+            jobs: list[_Job] = []
+            size = 0
+            while job is not None:
+                jobs.append(job)
+                size += job.size
+                if size >= MANY or self._queue.empty():
+                    break
+                job = self._queue.get_nowait()
+            last = job is None
+            if jobs:
+                results = writer.perform([job.work for job in jobs])
+                if any(job.settled for job in jobs):
+                    self._settle_for(jobs, results, writer)
+                pairs = [(job.future, result) for job, result in zip(jobs, results, strict=True)]
+                last = not _hand_back(loop, pairs) or last
+                housekeeping.after_work(free=self._queue.empty())
+        housekeeping.at_the_end()
+
+    def _settle_for(self, jobs: list[_Job], results: list[object], writer: Writer) -> None:
+        try:
+            writer.settle()
+        except sqlite3.Error as error:
+            for index, job in enumerate(jobs):
+                if job.settled:
+                    results[index] = explain(error, self._path) or error
+
+
+class _Housekeeping:
+    """When the writer settles and checkpoints: in idle moments, and before too much is left to do.
+
+    What fails here is tried again later; nothing depends on it but speed.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._not_before = 0.0
+        self._clean = True
+
+    @property
+    def patience(self) -> float:
+        """How long to wait for work before `when_quiet`."""
+        if self._clean:
+            return _ASLEEP_SECONDS
+        return _PAUSE_SECONDS if self._is_due(_SETTLE_IN_A_PAUSE) else _QUIET_SECONDS
+
+    def after_work(self, *, free: bool) -> None:
+        self._clean = False
+        if self._writer.erased and free:
+            self._clean_up(scrub=True)
+        elif self._is_due(_SETTLE_AT_ONCE):
+            self._settle()
+
+    def when_quiet(self) -> None:
+        if self._is_due(_SETTLE_IN_A_PAUSE):
+            self._settle()
+        elif not self._clean:
+            self._clean = self._clean_up(scrub=self._writer.erased)
+
+    def at_the_end(self) -> None:
+        self._clean_up(scrub=True)
+
+    def _is_due(self, unsettled: int) -> bool:
+        return self._writer.unsettled >= unsettled and time.monotonic() >= self._not_before
+
+    def _settle(self) -> None:
+        try:
+            self._writer.settle()
+        except sqlite3.Error:
+            self._not_before = time.monotonic() + _QUIET_SECONDS
+
+    def _clean_up(self, *, scrub: bool) -> bool:
+        try:
+            self._writer.settle()
+            self._writer.checkpoint(scrub=scrub)
+        except sqlite3.Error:
+            return False
+        return not self._writer.erased
+
+
+def _hand_back(
+    loop: asyncio.AbstractEventLoop, results: Sequence[tuple[asyncio.Future[Any], object]]
+) -> bool:
+    """Answer those who wait, in one turn of the event loop; False if there is none any more."""
+    try:
+        loop.call_soon_threadsafe(_answer, results)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _answer(results: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
+    for future, result in results:
+        if future.done():
+            continue
+        match result:
+            case StoreError():
+                # Each caller raises an error of its own: a raised one grows a traceback.
+                future.set_exception(type(result)(*result.args))
+            case Exception():
+                future.set_exception(result)
+            case _:
+                future.set_result(result)

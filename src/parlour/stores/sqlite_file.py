@@ -1,0 +1,198 @@
+"""The file of a SQLite store: who may open it, whether it is one of ours, what its errors mean.
+
+Knows how to take the lock, how to connect, how to lay out a new file and how values are kept in
+it. Does not know sessions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from hashlib import blake2b
+from importlib import resources
+from pathlib import Path
+
+from parlour.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+
+APPLICATION = 0x5061726C  # "Parl"
+VERSION = 1
+BUSY_MILLISECONDS = 5000
+_OLDEST_SQLITE = (3, 35)
+_CURE = {
+    sqlite3.SQLITE_BUSY: "another program is writing to it; let it finish or stop it",
+    sqlite3.SQLITE_LOCKED: "another program is writing to it; let it finish or stop it",
+    sqlite3.SQLITE_READONLY: "it is read-only; mend the permissions of the file and its folder",
+    sqlite3.SQLITE_PERM: "access is refused; mend the permissions of the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; mend the permissions of the file and its folder",
+    sqlite3.SQLITE_FULL: "the disk is full; free space, then try again",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; check the disk and its free space",
+    sqlite3.SQLITE_NOMEM: "memory ran out; free memory, then try again",
+}
+
+
+class FileLock:
+    """An exclusive lock; the operating system lets go of it however this process ends.
+
+    Raises `StoreUnavailable` if another process, or another store in this one, holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = Path(f"{path}.lock")
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{path} cannot be opened ({error.strerror}); mend the permissions of its folder, "
+                "or choose another --store"
+            ) from error
+        try:
+            _lock(self._descriptor)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise StoreUnavailable(
+                f"{path} is in use by another process{self._holder()}; stop that one, or choose "
+                "another --store"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, b"%d\n" % os.getpid())
+
+    def release(self) -> None:
+        # The file stays: removing it could take it from under the next one who locks it.
+        os.close(self._descriptor)
+
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            return f" (its id is {int(self._path.read_text())})"
+        return ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Beyond the process id, so that others can still read that.
+    _LOCKED_BYTE = 1 << 20
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def check_folder(path: Path) -> None:
+    """Raise `StoreUnavailable` if there is no folder for the file, or a folder in its place."""
+    if not path.parent.is_dir():
+        raise StoreUnavailable(
+            f"the folder {path.parent} does not exist; make it, or choose another --store"
+        )
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} is a folder; name a file in it as the --store")
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreUnavailable(
+            f"this Python has SQLite {sqlite3.sqlite_version}, and Parlour needs 3.35 or newer; "
+            "use a newer Python, or another store"
+        )
+
+
+def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode; one that does not write may be handed between threads."""
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_MILLISECONDS / 1000,
+        isolation_level=None,
+        cached_statements=256,
+        check_same_thread=writes,
+    )
+    try:
+        if writes:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            # The bound under constant load; the writer checkpoints whenever it is idle.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> int:
+    """Lay out a new file or check an old one; settle it; give this opening's generation."""
+    _check_owner(connection, path)
+    mode = str(_value(connection, "PRAGMA journal_mode = WAL"))
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"{path} lies on a file system without the locks that SQLite needs; put it on a "
+            "local disk"
+        )
+    if _value(connection, "PRAGMA user_version") == 0:
+        schema = resources.files("parlour.stores").joinpath("schema.sql").read_text("utf-8")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{schema}\n"
+            f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(
+        "UPDATE meta SET value = max(value, (SELECT coalesce(max(id), 0) FROM chunk))"
+        " WHERE name = 'settled'"
+    )
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
+    generation = _value(connection, "SELECT value FROM meta WHERE name = 'generation'")
+    connection.execute("COMMIT")
+    return generation
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
+    application = _value(connection, "PRAGMA application_id")
+    version = _value(connection, "PRAGMA user_version")
+    empty = _value(connection, "SELECT count(*) FROM sqlite_master") == 0
+    if application != APPLICATION and not (application == 0 and version == 0 and empty):
+        raise StoreCorrupt(
+            f"{path} is a database of some other program and was not touched; choose another "
+            "--store"
+        )
+    if version > VERSION:
+        raise StoreTooNew(
+            f"{path} was written by a newer Parlour (its format is {version}, this one knows "
+            f"{VERSION}); upgrade Parlour, or choose another --store"
+        )
+
+
+def explain(error: sqlite3.Error, path: Path) -> StoreError | None:
+    """What SQLite's error means for whoever runs the store; None if it is a mistake of ours."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreCorrupt(
+            f"{path} is damaged or no Parlour store ({error}); restore a backup, or choose another "
+            "--store"
+        )
+    cure = _CURE.get(code)
+    return None if cure is None else StoreUnavailable(f"{path} cannot be used ({error}): {cure}")
+
+
+def digest(command: str) -> int:
+    """The 64 bits by which the file knows a command of a session."""
+    try:
+        data = command.encode()
+    except UnicodeEncodeError:
+        data = command.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
+
+
+def milliseconds(at: float) -> int:
+    """A time as the file keeps it."""
+    return int(at * 1000 + 0.5)
+
+
+def _value(connection: sqlite3.Connection, sql: str) -> int:
+    row: tuple[int] = connection.execute(sql).fetchone()
+    return row[0]

@@ -1,0 +1,184 @@
+"""Questions to a SQLite store; each runs on a connection that only reads.
+
+`fresh` is the JSON list of the ids of a session's chunks that may not be settled yet; of those,
+only the committed ones are there to be found. Knows the schema and nothing of threads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+from parlour.stores.sqlite_file import digest, milliseconds
+from parlour.stores.store import Chunk, PostedCommand, SessionInfo, UserValue
+
+_SettledRow = tuple[str, str, float, int, int, str, int, float | None]
+
+_KEY = "(SELECT key FROM session WHERE id = :session)"
+_FRESH = "id IN (SELECT value FROM json_each(:fresh))"
+_INFO = "id, user, created, updated, head, title, closed, due"
+_FAR = 1 << 62
+
+
+def inbox(db: sqlite3.Connection, session: str) -> list[PostedCommand]:
+    rows = db.execute(
+        f"SELECT command, data FROM inbox WHERE session = {_KEY} ORDER BY position",  # noqa: S608
+        {"session": session},
+    )
+    return [PostedCommand(command, data) for command, data in rows]
+
+
+def outcome(db: sqlite3.Connection, session: str, command: str, fresh: str) -> int | None:
+    arguments = {"session": session, "command": digest(command), "fresh": fresh}
+    row: tuple[int] | None = db.execute(
+        f"SELECT first FROM chunk WHERE {_FRESH} AND command = :command "  # noqa: S608
+        f"UNION SELECT first FROM command WHERE session = {_KEY} AND command = :command",
+        arguments,
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def read(db: sqlite3.Connection, session: str, after: int, limit: int, fresh: str) -> list[Chunk]:
+    arguments: dict[str, object] = {
+        "session": session,
+        "after": after,
+        "limit": limit,
+        "fresh": fresh,
+    }
+    chunks: list[Chunk] = []
+    until = max(after, 0) + limit
+    for chunk in _stored(db, arguments):
+        if chunk.first + chunk.count - 1 > after:
+            chunks.append(chunk)
+            if chunk.first + chunk.count - 1 >= until:
+                return chunks
+    return chunks
+
+
+def _stored(db: sqlite3.Connection, arguments: dict[str, object]) -> Iterator[Chunk]:
+    """A session's chunks from the one that holds the record after `after`: settled, then fresh."""
+    last = 0
+    settled = db.execute(
+        "SELECT chunk.first, count, at, data FROM place JOIN chunk ON chunk.id = place.chunk"  # noqa: S608
+        f" WHERE place.session = {_KEY} AND place.first >= coalesce((SELECT max(first) FROM place"
+        f" WHERE session = {_KEY} AND first <= :after + 1), 0)"
+        " ORDER BY place.first LIMIT :limit + 1",
+        arguments,
+    )
+    for chunk in _chunks(settled):
+        last = chunk.first
+        yield chunk
+    if arguments["fresh"] == "[]":
+        return
+    fresh = db.execute(
+        f"SELECT first, count, at, data FROM chunk WHERE {_FRESH}"  # noqa: S608
+        " AND first + count - 1 > :after ORDER BY first LIMIT :limit",
+        arguments,
+    )
+    for chunk in _chunks(fresh):
+        if chunk.first > last:
+            yield chunk
+
+
+def _chunks(cursor: sqlite3.Cursor) -> Iterator[Chunk]:
+    # A statement that is not read to its end holds its view of the file until it is closed.
+    with closing(cursor):
+        for first, count, at, data in cursor:
+            yield Chunk(first, count, at / 1000, data)
+
+
+def find(db: sqlite3.Connection, session: str, fresh: str) -> SessionInfo | None:
+    row: _SettledRow | None = db.execute(
+        f"SELECT {_INFO} FROM session WHERE id = ?",  # noqa: S608
+        (session,),
+    ).fetchone()
+    if row is None:
+        return None
+    head, updated = row[4], row[3]
+    if fresh != "[]":
+        latest: tuple[int, int] | None = db.execute(
+            f"SELECT first + count - 1, at FROM chunk WHERE {_FRESH}"  # noqa: S608
+            " ORDER BY id DESC LIMIT 1",
+            {"fresh": fresh},
+        ).fetchone()
+        if latest is not None and latest[0] > head:
+            head, updated = latest
+    return _info((*row[:3], updated, head, *row[5:]))
+
+
+def sessions(
+    db: sqlite3.Connection, user: str | None, before: float | None, limit: int
+) -> list[SessionInfo]:
+    arguments: dict[str, object] = {
+        "user": user,
+        "before": _FAR if before is None else milliseconds(before),
+        "limit": limit,
+    }
+    rows = _page(db, user, "updated < :before", "LIMIT :limit", arguments)
+    if 0 < limit == len(rows):
+        # Those updated at the same instant as the last one belong to its page: `before` cannot
+        # tell them apart, so they would never be seen.
+        arguments["before"] = rows[-1][3]
+        kept = [row for row in rows if row[3] != rows[-1][3]]
+        rows = kept + _page(db, user, "updated = :before", "", arguments)
+    return [_info(row) for row in rows]
+
+
+def _page(
+    db: sqlite3.Connection, user: str | None, when: str, limit: str, arguments: dict[str, object]
+) -> list[_SettledRow]:
+    # Open and closed ones lie in two ranges of the index; each is read in its order.
+    whose = "" if user is None else "user = :user AND "
+    ranges = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {_INFO} FROM session WHERE {whose}closed = {closed} AND {when}"  # noqa: S608
+        f" ORDER BY updated DESC {limit})"
+        for closed in (0, 1)
+    )
+    return db.execute(
+        f"SELECT * FROM ({ranges}) ORDER BY updated DESC {limit}",  # noqa: S608
+        arguments,
+    ).fetchall()
+
+
+def count(db: sqlite3.Connection, user: str) -> int:
+    row: tuple[int] = db.execute(
+        "SELECT count(*) FROM session WHERE user = ? AND closed = 0", (user,)
+    ).fetchone()
+    return row[0]
+
+
+def due(db: sqlite3.Connection, before: float, limit: int) -> list[tuple[str, float]]:
+    return db.execute(
+        "SELECT id, due FROM session WHERE due < ? AND closed = 0 ORDER BY due LIMIT ?",
+        (before, limit),
+    ).fetchall()
+
+
+def idle(db: sqlite3.Connection, before: float, limit: int) -> list[str]:
+    rows = db.execute(
+        "SELECT id FROM session WHERE closed = 0 AND updated < ? ORDER BY updated LIMIT ?",
+        (milliseconds(before), limit),
+    )
+    return [session for (session,) in rows]
+
+
+def user_value(db: sqlite3.Connection, user: str, name: str) -> UserValue | None:
+    row: tuple[bytes, str] | None = db.execute(
+        "SELECT value, kind FROM user_value WHERE user = ? AND name = ?", (user, name)
+    ).fetchone()
+    return None if row is None else UserValue(name, *row)
+
+
+def _info(row: _SettledRow) -> SessionInfo:
+    id_, user, created, updated, head, title, closed, due_ = row
+    return SessionInfo(
+        id=id_,
+        user=user,
+        created=created,
+        updated=updated / 1000,
+        head=head,
+        title=title,
+        closed=bool(closed),
+        due=due_,
+    )
