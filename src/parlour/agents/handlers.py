@@ -1,0 +1,58 @@
+"""The plainest style: a function for each thing that can happen.
+
+`Handlers` only chooses the function; it keeps nothing of any session. `async def` functions get
+the `Session`, plain ones run in a worker thread and get a `BlockingSession`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from parlour.events import Cause
+from parlour.session import Round, Session, run_blocking
+
+Handler = Callable[..., Any]
+
+
+class Handlers:
+    """An agent made of functions, one for each cause, each set once."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[Cause, Handler] = {}
+
+    @property
+    def causes(self) -> frozenset[Cause]:
+        return frozenset(self._handlers)
+
+    def add(self, cause: Cause, handler: Handler) -> None:
+        """Answer `cause` by `handler`. Raises `ValueError` if that is taken or does not fit."""
+        taken = self._handlers.get(cause)
+        if taken is not None:
+            raise ValueError(
+                f"on_{cause} is {taken.__qualname__} already; one function answers it, "
+                "which may call others"
+            )
+        wanted = 2 if cause in ("message", "signal") else 1
+        try:
+            inspect.signature(handler).bind(*range(wanted))
+        except TypeError:
+            what = "(session, message)" if wanted > 1 else "(session)"
+            raise ValueError(
+                f"on_{cause} calls its function with {what}; {handler.__qualname__} takes "
+                f"{inspect.signature(handler)}"
+            ) from None
+        self._handlers[cause] = handler
+
+    async def respond(self, session: Session, round: Round, /) -> None:  # noqa: A002
+        handler = self._handlers[round.cause]
+        arguments: tuple[Any, ...] = ()
+        if round.cause == "message":
+            arguments = (round.message,)
+        elif round.cause == "signal":
+            arguments = (round.signal,)
+        if inspect.iscoroutinefunction(handler):
+            await handler(session, *arguments)
+        else:
+            await run_blocking(session, handler, *arguments)

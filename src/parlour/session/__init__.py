@@ -1,0 +1,22 @@
+"""What handlers and callers see: the session's handle, and the contract of an agent.
+
+Stands between the styles of agents, which use it, and the engine, which fills `effects`.
+"""
+
+from parlour.session.agent import Agent, File, Message, Round, SignalMessage
+from parlour.session.blocking import BlockingSession, run_blocking
+from parlour.session.handle import Retry, Session, Stream, User
+
+__all__ = [
+    "Agent",
+    "BlockingSession",
+    "File",
+    "Message",
+    "Retry",
+    "Round",
+    "Session",
+    "SignalMessage",
+    "Stream",
+    "User",
+    "run_blocking",
+]

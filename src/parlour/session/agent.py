@@ -1,0 +1,74 @@
+"""The style-neutral contract: what a round is to an agent, and what an agent owes a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from parlour.events import Cause, Role
+
+if TYPE_CHECKING:
+    from parlour.session.handle import Session
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """A file of the session. `path` is where its bytes are; `name` is what its sender called it.
+
+    `type` is the media type as the sender claims it, `size` in bytes.
+    """
+
+    id: str
+    name: str
+    type: str
+    size: int
+    path: Path
+
+    def read_bytes(self) -> bytes:
+        return self.path.read_bytes()
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """Something that was said. `seq` is its place in the log, `at` when, in Unix seconds."""
+
+    text: str
+    role: Role = "user"
+    files: tuple[File, ...] = ()
+    seq: int = 0
+    at: float = 0.0
+
+
+class SignalMessage(Struct, frozen=True, kw_only=True):
+    """A named event from the page or the application, with its JSON data."""
+
+    name: str
+    data: Any = None
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """What an agent is to answer: a message, a signal, or the session's opening, stop or close."""
+
+    number: int
+    cause: Cause
+    message: Message | None = None
+    signal: SignalMessage | None = None
+
+
+class Agent(Protocol):
+    """A style of answering.
+
+    `causes` says what it answers; the engine starts rounds for nothing else. One agent serves all
+    sessions at once and keeps nothing of any of them in itself.
+    """
+
+    @property
+    def causes(self) -> frozenset[Cause]: ...
+
+    async def respond(self, session: Session, round: Round, /) -> None:  # noqa: A002
+        """Answer one round; when it returns the round is done, when it raises it has failed.
+
+        After a crash it is called again for the same round, and its effects through `session`
+        return what is recorded. It may be cancelled at any await.
+        """
+        ...

@@ -1,0 +1,131 @@
+"""What a session needs of whatever runs it: the seam between `Session` and the engine.
+
+The engine implements `Effects`, one for each round; the session's handle turns it into the words
+that handlers use. Every effect is journaled under a path made of `kind`, `name` and occurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Raw
+
+from parlour.events import Event, FileRef, QuestionAnswered
+from parlour.questions import Question
+from parlour.state import Said, Stored, View
+
+T = TypeVar("T")
+
+
+class Receipt(Protocol):
+    """An effect that has happened; awaiting it waits until it is durable and gives its seq."""
+
+    @property
+    def seq(self) -> int: ...
+
+    def __await__(self) -> Any: ...
+
+
+class StreamSink(Protocol):
+    """A message that is being written."""
+
+    text: str
+
+    def write(self, text: str) -> None: ...
+
+
+class Effects(Protocol):
+    """The effects of one round of one session.
+
+    All raise `SessionOver` when the round has ended, and the `Unwinding` that unwinds the handler
+    while it is being unwound; all raise `Diverged` where the journal has something else at the
+    same path. Calls that only read (`view`) need no path and never wait.
+    """
+
+    @property
+    def session_id(self) -> str: ...
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def view(self) -> View: ...
+
+    @property
+    def local(self) -> dict[str, Any]: ...
+
+    def record(self, kind: str, name: str, build: Callable[[str], Event]) -> Receipt:
+        """An effect that is done by being recorded; `build` makes its event for a path."""
+        ...
+
+    def draw(self, kind: str, make: Callable[[], Raw]) -> Raw:
+        """A value from outside (time, chance) that a replay gets again."""
+        ...
+
+    async def ask(
+        self, name: str, text: str, question: Question, timeout: float | None, note: str
+    ) -> QuestionAnswered | None:
+        """Ask and wait; None where time ran out (`timeout` in seconds)."""
+        ...
+
+    async def perform(
+        self,
+        kind: str,
+        name: str,
+        digest: str,
+        run: Callable[[], Awaitable[tuple[Raw, str]]],
+        *,
+        at_most_once: bool = False,
+    ) -> tuple[Raw, str]:
+        """Run once and keep the result, a value's JSON and kind. Raises `StepFailed`."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def stream(self, name: str) -> StreamSink:
+        """Begin a message whose text comes bit by bit."""
+        ...
+
+    def end_stream(self, sink: StreamSink) -> Receipt | None:
+        """The message is complete (None if nothing was written)."""
+        ...
+
+    def streamed(self, sink: StreamSink) -> bool:
+        """Whether the message is in the journal already."""
+        ...
+
+    async def gather(self, branches: Sequence[Awaitable[Any]]) -> list[Any]: ...
+
+    async def race(self, branches: Sequence[Awaitable[Any]]) -> Any: ...
+
+    def take_messages(self) -> tuple[Said, ...]:
+        """What the user said since the round began; it starts no round of its own any more."""
+        ...
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run a plain function in a worker thread."""
+        ...
+
+    def from_thread(self, call: Callable[[], T]) -> T:
+        """Run `call` on the event loop, from a worker thread, and wait for it."""
+        ...
+
+    def await_from_thread(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await what `call` gives on the event loop, from a worker thread."""
+        ...
+
+    async def user_value(self, name: str) -> Stored | None: ...
+
+    async def history(self, before: int | None, limit: int) -> list[Said]: ...
+
+    def workspace(self) -> Path: ...
+
+    def file_path(self, file: FileRef) -> Path: ...
+
+    async def add_file(self, content: AsyncIterable[bytes], name: str, type_: str) -> FileRef:
+        """Store a file of the bot."""
+        ...
+
+    def close_after_round(self) -> None: ...
