@@ -1,0 +1,62 @@
+"""Parlour: a session engine for conversational software.
+
+You write the conversation once, in plain Python; every person who talks to it gets a private,
+durable session. `App` is where to begin, `Session` is what its handlers get, `local` runs it in a
+script, and `parlour run` on the command line serves it.
+"""
+
+from parlour.app import App
+from parlour.engine.local import EventHandler, LocalSession, Running, local
+from parlour.engine.rounds import Cost, OpenQuestion, RoundResult
+from parlour.errors import (
+    AskTimeout,
+    Diverged,
+    NotStorable,
+    ParlourError,
+    Refused,
+    StepFailed,
+    StepInterrupted,
+)
+from parlour.session import (
+    Agent,
+    BlockingSession,
+    File,
+    Message,
+    Retry,
+    Round,
+    Session,
+    SignalMessage,
+    Stream,
+    User,
+)
+from parlour.settings import Limits, Settings
+
+__all__ = [
+    "Agent",
+    "App",
+    "AskTimeout",
+    "BlockingSession",
+    "Cost",
+    "Diverged",
+    "EventHandler",
+    "File",
+    "Limits",
+    "LocalSession",
+    "Message",
+    "NotStorable",
+    "OpenQuestion",
+    "ParlourError",
+    "Refused",
+    "Retry",
+    "Round",
+    "RoundResult",
+    "Running",
+    "Session",
+    "Settings",
+    "SignalMessage",
+    "StepFailed",
+    "StepInterrupted",
+    "Stream",
+    "User",
+    "local",
+]

@@ -1,0 +1,447 @@
+"""The same sessions from a script or a notebook: an engine in this process, no server.
+
+`parlour.local(app)` is used as `with` (an event loop of its own, in a thread; everything blocks)
+or as `async with` (the running loop). Both sides have the same words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import mimetypes
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from parlour.app import App, load_app
+from parlour.engine.activation import Accepted
+from parlour.engine.clock import Clock
+from parlour.engine.engine import Engine
+from parlour.engine.rounds import Follower, Offers, OpenQuestion, RoundResult, open_question
+from parlour.errors import Refused
+from parlour.events import (
+    Answer,
+    AnyEvent,
+    Assign,
+    Close,
+    FileRef,
+    Record,
+    Say,
+    Signal,
+    Stop,
+    TextStreamed,
+    UnknownEvent,
+)
+from parlour.session.values import decode_value, encode_value
+from parlour.settings import Settings
+from parlour.state import Said, State
+from parlour.stores.address import files_for, open_store, secret_for
+from parlour.stores.files import one_chunk
+
+_LOOK_SECONDS = 0.02
+
+T = TypeVar("T")
+Files = Sequence[Mapping[str, Any]]
+
+
+class EventHandler:
+    """Gets every event of a round as it happens; subclass it and override what you need."""
+
+    def handle(self, event: AnyEvent | UnknownEvent | TextStreamed) -> None:
+        """An event of the round, or a piece of a message that is being written."""
+
+    def question(self, question: OpenQuestion) -> object:
+        """The answer to a question: a value that fits its kind, or None to leave it open.
+
+        Called again, with `note` saying why, for as long as the answer is rejected.
+        """
+        del question
+        return None
+
+
+class AsyncLocalSession:
+    """A session of the running engine, from outside of its handlers."""
+
+    def __init__(self, engine: Engine, session: str, user: str) -> None:
+        self._engine = engine
+        self._user = user
+        self.id = session
+
+    async def send_message(
+        self,
+        message: str,
+        handler: EventHandler | None = None,
+        files: Files | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> RoundResult:
+        """Say something and wait until its round is done, or waits for an answer.
+
+        `files` are mappings with a `path` or `content`, and a `name`. The same `id` again makes
+        no new round but gives the same one. Raises `Refused`.
+        """
+        command = Say(id=id or uuid4().hex, text=message, files=await self._upload(files))
+        accepted = await self._engine.send(self.id, self._user, command)
+        return await self._follow(accepted, handler)
+
+    async def answer(
+        self,
+        value: object = None,
+        *,
+        text: str = "",
+        question: int = 0,
+        files: Files | None = None,
+        handler: EventHandler | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> RoundResult:
+        """Answer an open question (0: the oldest), and wait on as `send_message` does.
+
+        `value` is what fits the question's kind; `text` is read as typed by a person. An answer
+        that does not fit leaves the question open: the round still waits, and the `AnswerRejected`
+        among its events says why.
+        """
+        raw = None if value is None else encode_value(value)[0]
+        command = Answer(
+            id=id or uuid4().hex,
+            question=question,
+            value=raw,
+            text=text,
+            files=await self._upload(files),
+        )
+        accepted = await self._engine.send(self.id, self._user, command)
+        return await self._follow(accepted, handler)
+
+    async def opened(self, handler: EventHandler | None = None) -> RoundResult | None:
+        """The round that opened the session, once it is done or waits; None if it has none."""
+        if "open" not in self._engine.rules.causes:
+            return None
+        return await self._follow(Accepted(self.id, 1), handler)
+
+    async def stop(self) -> bool:
+        """End the running round; False if none runs."""
+        try:
+            await self._engine.send(self.id, self._user, Stop(id=uuid4().hex))
+        except Refused as refused:
+            if refused.code == "not_running":
+                return False
+            raise
+        return True
+
+    async def signal(self, name: str, data: object = None) -> RoundResult:
+        """Send a named event and wait for its round."""
+        command = Signal(id=uuid4().hex, name=name, data=encode_value(data)[0])
+        return await self._follow(await self._engine.send(self.id, self._user, command), None)
+
+    async def get(self, name: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002
+        """A variable of the session, as `Session.get`."""
+        found = (await self.state()).variables.get(name)
+        return default if found is None else decode_value(found.value, found.kind, type)
+
+    async def set(self, name: str, value: object) -> None:
+        """Set a variable from outside; durable when this returns."""
+        raw, kind = encode_value(value)
+        command = Assign(id=uuid4().hex, name=name, value=raw, kind=kind)
+        await self._engine.send(self.id, None, command)
+
+    async def delete(self, name: str) -> None:
+        """Forget a variable."""
+        await self._engine.send(self.id, None, Assign(id=uuid4().hex, name=name, value=None))
+
+    async def history(self) -> tuple[Said, ...]:
+        """All messages, oldest first."""
+        return tuple(await self._engine.read_history(self.id, None, 1_000_000))
+
+    async def state(self) -> State:
+        """What the session is now."""
+        return await self._engine.state_of(self.id)
+
+    async def question(self) -> OpenQuestion | None:
+        """The oldest question that waits for an answer."""
+        return open_question(await self.state())
+
+    async def records(self, after: int = 0) -> list[Record]:
+        """The session's log after seq `after`."""
+        return [record async for record in self._engine.records(self.id, after)]
+
+    async def close(self) -> None:
+        """End the session; closing it again does nothing."""
+        try:
+            await self._engine.send(self.id, self._user, Close(id=uuid4().hex))
+        except Refused as refused:
+            if refused.code != "closed":
+                raise
+
+    async def _upload(self, files: Files | None) -> tuple[FileRef, ...]:
+        refs: list[FileRef] = []
+        for file in files or ():
+            path: Any = file.get("path")
+            content: Any = file.get("content")
+            if content is None:
+                if path is None:
+                    raise ValueError('a file needs a "path" or its "content"')
+                content = await asyncio.to_thread(Path(path).read_bytes)
+            data = content.encode() if isinstance(content, str) else bytes(content)
+            name = str(file.get("name") or (Path(path).name if path is not None else "file"))
+            refs.append(
+                await self._engine.files.add(
+                    self.id,
+                    one_chunk(data),
+                    name=name,
+                    type_=str(file.get("type") or mimetypes.guess_type(name)[0] or ""),
+                    limit=self._engine.settings.limits.upload_bytes,
+                )
+            )
+        return tuple(refs)
+
+    async def _follow(self, accepted: Accepted, handler: EventHandler | None) -> RoundResult:
+        follower = Follower(accepted.seq)
+        offers = Offers()
+        stream = self._engine.events(self.id, max(0, accepted.seq - 1), user=self._user)
+        coming: asyncio.Future[Record | TextStreamed] | None = None
+        try:
+            while True:
+                coming = coming or asyncio.ensure_future(anext(stream))
+                # A branch that goes on waiting records nothing, so that has to be looked for.
+                await asyncio.wait({coming}, timeout=_LOOK_SECONDS)
+                if coming.done():
+                    item, coming = coming.result(), None
+                    offers.see(item)
+                    if follower.take(item) and handler is not None:
+                        handler.handle(item.event if isinstance(item, Record) else item)
+                    if follower.result is not None:
+                        return follower.result
+                question = self._waiting_for(follower, offers)
+                if question is not None and not await self._answered(question, handler):
+                    return follower.unfinished("waiting", question)
+        except StopAsyncIteration:
+            return follower.unfinished("stopped")
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            await stream.aclose()
+
+    def _waiting_for(self, follower: Follower, offers: Offers) -> OpenQuestion | None:
+        """The oldest question to be offered, if the round can only wait for its answer."""
+        activation = self._engine.find_live(self.id)
+        if activation is None or not follower.began or not activation.resting:
+            return None
+        if follower.place < activation.durable:
+            return None
+        running = activation.state.round
+        for seq in running.questions if running is not None else ():
+            if offers.take(seq):
+                return open_question(activation.state, seq, offers.complaint(seq))
+        return None
+
+    async def _answered(self, question: OpenQuestion, handler: EventHandler | None) -> bool:
+        value = handler.question(question) if handler is not None else None
+        if value is None:
+            return False
+        command = Answer(id=uuid4().hex, question=question.id, value=encode_value(value)[0])
+        await self._engine.send(self.id, self._user, command)
+        return True
+
+
+class AsyncRunning:
+    """An app that runs in this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    async def get_session(
+        self,
+        id: str | None = None,  # noqa: A002
+        *,
+        user: str = "local",
+    ) -> AsyncLocalSession:
+        """The session with this id, or a new one. Raises `Refused` if there is none of `user`'s.
+
+        A new session is returned when its `on_open` is done or waits for an answer.
+        """
+        if id is None:
+            opened = await self.engine.open(user, uuid4().hex)
+            session = AsyncLocalSession(self.engine, opened.session, user)
+            await session.opened()
+            return session
+        await self.engine.authorise(id, user)
+        return AsyncLocalSession(self.engine, id, user)
+
+
+class LocalSession:
+    """A session, for code that blocks. See `AsyncLocalSession` for what each word means."""
+
+    def __init__(self, portal: _Portal, session: AsyncLocalSession) -> None:
+        self._portal = portal
+        self._session = session
+
+    @property
+    def id(self) -> str:
+        return self._session.id
+
+    def send_message(
+        self,
+        message: str,
+        handler: EventHandler | None = None,
+        files: Files | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> RoundResult:
+        return self._portal.call(self._session.send_message(message, handler, files, id))
+
+    def answer(
+        self,
+        value: object = None,
+        *,
+        text: str = "",
+        question: int = 0,
+        files: Files | None = None,
+        handler: EventHandler | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> RoundResult:
+        return self._portal.call(
+            self._session.answer(
+                value, text=text, question=question, files=files, handler=handler, id=id
+            )
+        )
+
+    def opened(self, handler: EventHandler | None = None) -> RoundResult | None:
+        return self._portal.call(self._session.opened(handler))
+
+    def stop(self) -> bool:
+        return self._portal.call(self._session.stop())
+
+    def signal(self, name: str, data: object = None) -> RoundResult:
+        return self._portal.call(self._session.signal(name, data))
+
+    def get(self, name: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002
+        return self._portal.call(self._session.get(name, default, type))
+
+    def set(self, name: str, value: object) -> None:
+        self._portal.call(self._session.set(name, value))
+
+    def delete(self, name: str) -> None:
+        self._portal.call(self._session.delete(name))
+
+    @property
+    def history(self) -> tuple[Said, ...]:
+        return self._portal.call(self._session.history())
+
+    @property
+    def state(self) -> State:
+        return self._portal.call(self._session.state())
+
+    @property
+    def question(self) -> OpenQuestion | None:
+        return self._portal.call(self._session.question())
+
+    def records(self, after: int = 0) -> list[Record]:
+        return self._portal.call(self._session.records(after))
+
+    def close(self) -> None:
+        self._portal.call(self._session.close())
+
+
+class Running:
+    """An app that runs in this process, for code that blocks."""
+
+    def __init__(self, portal: _Portal, running: AsyncRunning) -> None:
+        self._portal = portal
+        self._running = running
+
+    def get_session(self, id: str | None = None, *, user: str = "local") -> LocalSession:  # noqa: A002
+        """The session with this id, or a new one. Raises `Refused` if there is none of `user`'s."""
+        session = self._portal.call(self._running.get_session(id, user=user))
+        return LocalSession(self._portal, session)
+
+
+class _Portal:
+    """An event loop in a thread, and the way into it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="parlour-local", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError(
+                "this call would wait for itself: an EventHandler runs on the engine's loop; "
+                "return the answer from `question`, or call the session from another thread"
+            )
+        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(
+            coroutine, self._loop
+        )
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+class local:  # noqa: N801 - it is called like a function
+    """Run an app here: `with parlour.local(app) as running: session = running.get_session()`.
+
+    `app` is an `App`, or the address of a file that makes one; `store` an address like `memory:`
+    or `sqlite:///x.db`. Raises `AppNotLoaded` and `StoreError` on entering.
+    """
+
+    def __init__(
+        self,
+        app: App | str,
+        *,
+        store: str = "memory:",
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._app = app
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._portal: _Portal | None = None
+
+    def _make(self) -> Engine:
+        app = load_app(self._app) if isinstance(self._app, str) else self._app
+        return Engine(
+            app,
+            open_store(self._store),
+            files=files_for(self._store),
+            secret=secret_for(self._store),
+            settings=self._settings,
+            clock=self._clock,
+        )
+
+    async def __aenter__(self) -> AsyncRunning:
+        self._engine = self._make()
+        await self._engine.__aenter__()
+        return AsyncRunning(self._engine)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._engine is not None:
+            await self._engine.stop()
+
+    def __enter__(self) -> Running:
+        self._portal = _Portal()
+        try:
+            running = self._portal.call(self.__aenter__())
+        except BaseException:
+            self._portal.close()
+            raise
+        return Running(self._portal, running)
+
+    def __exit__(self, *_: object) -> None:
+        if self._portal is not None:
+            self._portal.call(self.__aexit__())
+            self._portal.close()
