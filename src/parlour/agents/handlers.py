@@ -7,7 +7,7 @@ the `Session`, plain ones run in a worker thread and get a `BlockingSession`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from parlour.events import Cause
@@ -21,6 +21,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self._handlers: dict[Cause, Handler] = {}
+        self._plain: set[Cause] = set()
 
     @property
     def causes(self) -> frozenset[Cause]:
@@ -44,15 +45,17 @@ class Handlers:
                 f"{inspect.signature(handler)}"
             ) from None
         self._handlers[cause] = handler
+        if not inspect.iscoroutinefunction(handler):
+            self._plain.add(cause)
 
-    async def respond(self, session: Session, round: Round, /) -> None:  # noqa: A002
-        handler = self._handlers[round.cause]
+    def respond(self, session: Session, round: Round, /) -> Awaitable[None]:  # noqa: A002
+        cause = round.cause
+        handler = self._handlers[cause]
         arguments: tuple[Any, ...] = ()
-        if round.cause == "message":
+        if cause == "message":
             arguments = (round.message,)
-        elif round.cause == "signal":
+        elif cause == "signal":
             arguments = (round.signal,)
-        if inspect.iscoroutinefunction(handler):
-            await handler(session, *arguments)
-        else:
-            await run_blocking(session, handler, *arguments)
+        if cause in self._plain:
+            return run_blocking(session, handler, *arguments)
+        return handler(session, *arguments)

@@ -25,7 +25,7 @@ from parlour.events import (
     UserVariableSet,
     encode_event,
 )
-from parlour.state import Phase, State, decide, encode_snapshot, evolve, overdue
+from parlour.state import Phase, State, decide, encode_snapshot, evolve, next_round, overdue
 from parlour.stores.store import Append, Appended, Entry, Outcome, Repeated, Snapshot, UserValue
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ class Activation:
         "_at",
         "_deltas",
         "_entries",
-        "_epoch",
         "_events",
         "_inflight",
         "_inflight_size",
@@ -76,6 +75,7 @@ class Activation:
         "_waiters",
         "durable",
         "engine",
+        "epoch",
         "gone",
         "id",
         "in_rest_queue",
@@ -99,7 +99,7 @@ class Activation:
         self._at = 0.0
         self._size = 0
         self._inflight_size = 0
-        self._epoch = epoch
+        self.epoch = epoch
         self._snapshot_seq = snapshot_seq
         self._entries: list[tuple[str, list[bytes]]] = []
         self._events: list[Event] = []
@@ -154,6 +154,8 @@ class Activation:
         it was working when its last worker ended.
         """
         self.runner.ready = resume and self.state.round is not None
+        if self.state.queue and self.state.phase is Phase.IDLE:
+            self.commit([])
         self.advance()
         self.runner.go_on()
 
@@ -166,7 +168,10 @@ class Activation:
     # -- recording --------------------------------------------------------------------------
 
     def commit(self, events: Sequence[Event], command: str = "") -> int:
-        """Apply events and hand them to the next batch; the seq of the first."""
+        """Apply events and hand them to the next batch; the seq of the first.
+
+        If that leaves the session idle and something waits, its round starts with them.
+        """
         if self.gone:
             raise SessionOver("this session has moved; attach to it again")
         state = self.state
@@ -178,15 +183,24 @@ class Activation:
         at = self._at
         records: list[bytes] = []
         size = 0
+        recorded = self._events
         for event in events:
             state = evolve(state, event, at)
             record = encode_event(event)
+            recorded.append(event)
             records.append(record)
             size += len(record)
             if type(event) is UserVariableSet:
                 self._user_values.append(UserValue(event.name, bytes(event.value), event.kind))
+        if state.queue and state.phase is Phase.IDLE:
+            # What waits gets its round in the same breath, and so in the same batch.
+            for event in next_round(state):
+                state = evolve(state, event, at)
+                record = encode_event(event)
+                recorded.append(event)
+                records.append(record)
+                size += len(record)
         self.state = state
-        self._events.extend(events)
         self._size += size
         committer = self.engine.committer
         committer.uncommitted += size
@@ -225,7 +239,7 @@ class Activation:
         due = self._due()
         return Append(
             session=self.id,
-            epoch=self._epoch,
+            epoch=self.epoch,
             after=after,
             at=at,
             entries=tuple([Entry(command, tuple(records)) for command, records in entries]),
@@ -375,7 +389,7 @@ class Activation:
             return None
         return Append(
             session=self.id,
-            epoch=self._epoch,
+            epoch=self.epoch,
             after=self.state.seq,
             at=self.engine.clock.time(),
             snapshot=Snapshot(self.state.seq, encode_snapshot(self.state)),

@@ -392,15 +392,17 @@ class Engine:
         """The activation has left memory."""
         if self._live.get(activation.id) is activation:
             del self._live[activation.id]
-        keep = activation.snapshot_to_keep()
-        if keep is not None and not self._stopping:
-            self.spawn(self._keep_snapshot(keep))
+        if not self._stopping:
+            self.spawn(self._let_go(activation))
 
-    async def _keep_snapshot(self, append: Any) -> None:
+    async def _let_go(self, activation: Activation) -> None:
+        keep = activation.snapshot_to_keep()
         try:
-            await self.store.append([append])
+            if keep is not None:
+                await self.store.append([keep])
+            await self.store.release(activation.id, activation.epoch)
         except StoreError as error:
-            log.warning("a snapshot could not be kept: %s", error)
+            log.warning("a session could not be released: %s", error)
 
     def look_again(self, session: str) -> None:
         """Something of this session was left undone; wake it in a moment."""

@@ -36,7 +36,7 @@ from parlour.events import (
 )
 from parlour.session import File, Message, Round, Session, SignalMessage
 from parlour.session.values import decode_value
-from parlour.state import Phase, RoundState, finish_round, next_round
+from parlour.state import Phase, RoundState, finish_round
 
 if TYPE_CHECKING:
     from parlour.engine.activation import Activation
@@ -145,8 +145,6 @@ class Runner:
         activation = self._activation
         if self._task is not None or activation.gone:
             return
-        if activation.state.round is None:
-            self._next_round()
         running = activation.state.round
         if running is None:
             self._rest_later()
@@ -156,11 +154,6 @@ class Runner:
             self._rest_later()
         else:
             self._start(running, replay=False)
-
-    def _next_round(self) -> None:
-        events = next_round(self._activation.state)
-        if events:
-            self._activation.commit(events)
 
     def _resume(self, running: RoundState) -> None:
         limit = self._activation.engine.settings.limits.resumptions
@@ -242,7 +235,6 @@ class Runner:
             if journal.closing and not isinstance(events[-1], SessionClosed):
                 events.append(SessionClosed())
         activation.commit(events)
-        self._next_round()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task is not self._task:

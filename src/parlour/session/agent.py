@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,7 +66,7 @@ class Agent(Protocol):
     @property
     def causes(self) -> frozenset[Cause]: ...
 
-    async def respond(self, session: Session, round: Round, /) -> None:  # noqa: A002
+    def respond(self, session: Session, round: Round, /) -> Awaitable[None]:  # noqa: A002
         """Answer one round; when it returns the round is done, when it raises it has failed.
 
         After a crash it is called again for the same round, and its effects through `session`

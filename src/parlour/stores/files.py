@@ -1,4 +1,4 @@
-"""Where the bytes of users' files lie: one folder for each session, names nobody can guess or steer.
+"""Where users' files lie: a folder for each session, under names nobody can guess or steer.
 
 A file's place is made of two ids that Parlour minted itself; what the user calls the file is data
 beside it and in the log, and never part of a path.
@@ -146,5 +146,19 @@ def _sync(handle: BufferedWriter) -> None:
 
 
 def _place(partial: Path, path: Path, ref: FileRef) -> None:
-    path.with_suffix(".json").write_bytes(msgspec.json.encode(ref))
-    partial.rename(path)
+    """Give a file its name, with what is known of it; durable when this returns."""
+    beside = path.with_suffix(".json")
+    try:
+        with beside.open("xb") as handle:
+            handle.write(msgspec.json.encode(ref))
+            _sync(handle)
+        partial.rename(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -79,6 +79,11 @@ class MemoryStore:
         log.epoch = self._next_epoch()
         return _claim(log)
 
+    async def release(self, session: str, epoch: int) -> None:
+        log = self._opened().get(session)
+        if log is not None and log.epoch == epoch:
+            log.epoch = self._next_epoch()
+
     async def append(self, batch: Sequence[Append]) -> Sequence[Outcome]:
         logs = self._opened()
         return [self._append(logs.get(append.session), append) for append in batch]

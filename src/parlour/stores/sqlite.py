@@ -11,6 +11,7 @@ import asyncio
 import json
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -68,6 +69,7 @@ class SqliteStore:
         self._path = Path(path).resolve()
         self._remember = remember
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._released: deque[tuple[str, int]] = deque()
         self._thread: Thread | None = None
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -102,6 +104,10 @@ class SqliteStore:
 
     async def claim(self, session: str) -> Claim | None:
         return await self._write(lambda writer: writer.claim(session))
+
+    async def release(self, session: str, epoch: int) -> None:
+        # Nobody waits for it: the writer does it at its next turn.
+        self._released.append((session, epoch))
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Outcome]:
         if self._writer is None:
@@ -234,6 +240,8 @@ class SqliteStore:
         housekeeping = _Housekeeping(writer)
         last = False
         while not last:
+            while self._released:
+                writer.release(*self._released.popleft())
             try:
                 job = self._queue.get(timeout=housekeeping.patience)
             except Empty:

@@ -62,9 +62,11 @@ class Held:
     `commands` maps the commands in them to their first record.
     """
 
-    __slots__ = ("commands", "due", "epoch", "fresh", "head", "key")
+    __slots__ = ("commands", "due", "epoch", "fresh", "head", "key", "released", "session")
 
-    def __init__(self, key: int, head: int, due: float | None) -> None:
+    def __init__(self, session: str, key: int, head: int, due: float | None) -> None:
+        self.session = session
+        self.released = False
         self.key = key
         self.head = head
         self.due = due
@@ -142,7 +144,19 @@ class Writer:
         for held in self._dirty.values():
             held.fresh.clear()
             held.commands.clear()
+            if held.released:
+                self.held.pop(held.session, None)
         self._dirty.clear()
+
+    def release(self, session: str, epoch: int) -> None:
+        """Let go of a session nobody writes to any more; its chunks must be settled first."""
+        held = self.held.get(session)
+        if held is None or held.epoch != epoch:
+            return
+        held.epoch = self._next_epoch()
+        held.released = True
+        if not held.fresh:
+            del self.held[session]
 
     def checkpoint(self, *, scrub: bool = False) -> None:
         """Move the write-ahead log into the file; `scrub` also empties it.
@@ -174,7 +188,7 @@ class Writer:
         if done.rowcount == 0:
             return None
         self._key = key
-        held = Held(key, 0, None)
+        held = Held(session, key, 0, None)
         self._hold(session, held)
         held.epoch = self._next_epoch()
         return Claim(epoch=held.epoch, head=0, user=user, created=at)
@@ -191,8 +205,9 @@ class Writer:
         held = self.held.get(session)
         if held is None:
             # All its chunks are settled, so `head` is right.
-            held = Held(key, head, due)
+            held = Held(session, key, head, due)
             self._hold(session, held)
+        held.released = False
         held.epoch = self._next_epoch()
         return Claim(
             epoch=held.epoch,

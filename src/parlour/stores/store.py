@@ -13,7 +13,10 @@ from msgspec import Struct
 
 
 class Entry(Struct, frozen=True):
-    """Records that stand or fall together; `command` is the client's id that caused them, or ""."""
+    """Records that stand or fall together; `command` is the client's id that caused them, or "".
+
+    Without records it only takes `command` out of the inbox: it was refused and left no trace.
+    """
 
     command: str
     records: tuple[bytes, ...]
@@ -65,7 +68,10 @@ class Fenced(Struct, frozen=True):
 
 
 class Repeated(Struct, frozen=True):
-    """Nothing of an `Append` was kept: `command` is in the log already, its first record at `seq`."""
+    """Nothing of an `Append` was kept: `command` is in the log, its first record at `seq`.
+
+    `seq` is 0 for a command that the `Append` itself held twice.
+    """
 
     command: str
     seq: int
@@ -148,7 +154,14 @@ class Store(Protocol):
         ...
 
     async def claim(self, session: str) -> Claim | None:
-        """Take the session over: a greater epoch, which fences every earlier owner. None: no such."""
+        """Take the session over: a greater epoch fences every earlier owner. None: no such."""
+        ...
+
+    async def release(self, session: str, epoch: int) -> None:
+        """The owner with this epoch will not append any more; the store may forget it.
+
+        An epoch that is not the newest is no error. Whoever appends under it later is fenced.
+        """
         ...
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Outcome]:
@@ -172,7 +185,7 @@ class Store(Protocol):
         ...
 
     async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
-        """Chunks that hold records after seq `after`, in order; at least `limit` records if there are.
+        """Chunks that hold records after `after`, in order; at least `limit` records if there are.
 
         The first chunk may begin at or before `after`. An unknown session has no chunks.
         """
@@ -185,7 +198,11 @@ class Store(Protocol):
     async def sessions(
         self, user: str | None = None, *, before: float | None = None, limit: int = 50
     ) -> Sequence[SessionInfo]:
-        """Sessions, of one user or of all, last updated first; `before` pages by `updated`."""
+        """Sessions, of one user or of all, last updated first; `before` pages by `updated`.
+
+        Those updated at the same time as the last of a page come with it, so that none is skipped:
+        a page may be longer than `limit`. Only records move `updated`.
+        """
         ...
 
     async def count(self, user: str) -> int:
@@ -205,5 +222,5 @@ class Store(Protocol):
         ...
 
     async def erase(self, session: str) -> bool:
-        """Remove everything of a session, and fence its owner; False if there is no such session."""
+        """Remove everything of a session and fence its owner; False if there is none."""
         ...

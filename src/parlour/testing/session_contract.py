@@ -31,6 +31,22 @@ class SessionContract(ContractBase):
 
     # What else an append may say.
 
+    @scenario("P3")
+    async def test_who_released_a_session_can_write_no_more_and_another_goes_on(
+        self, store: Store
+    ) -> None:
+        ann = await owner(store)
+        await ann.say("a")
+        await store.release(ann.session, ann.epoch)
+        claim = await store.claim(ann.session)
+        assert claim is not None
+        assert claim.head == 1
+        assert claim.epoch > ann.epoch
+        assert await ann.append(ann.next(entry("b"))) == Fenced()
+        await store.release(ann.session, ann.epoch)
+        bob = Owner(store, ann.session, claim)
+        assert await bob.append(bob.next(entry("c"))) == Appended(2)
+
     @scenario("P10")
     async def test_the_newest_snapshot_comes_with_a_claim(self, store: Store) -> None:
         ann = await owner(store)
