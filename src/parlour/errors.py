@@ -88,7 +88,7 @@ class StepFailed(ParlourError):
 
 
 class StepInterrupted(StepFailed):
-    """An at-most-once step was in flight when its worker died; whether it took effect is unknown."""
+    """An at-most-once step was in flight when its worker died; it may have taken effect."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "StepInterrupted", "its worker died while it ran")

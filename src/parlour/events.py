@@ -346,9 +346,7 @@ _KNOWN = frozenset(kind.__name__ for kind in EVENT_TYPES)
 
 def encode_event(event: Event | UnknownEvent) -> bytes:
     """The log's bytes for an event: one JSON object."""
-    if type(event) is UnknownEvent:
-        return bytes(event.raw)
-    return _encoder.encode(event)
+    return bytes(event.raw) if type(event) is UnknownEvent else _encoder.encode(event)
 
 
 def decode_event(data: bytes | Raw) -> AnyEvent | UnknownEvent:

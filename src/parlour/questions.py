@@ -406,17 +406,15 @@ def describe_answer(question: Question, value: Raw, files: Sequence[OfferedFile]
             return question.yes if given else question.no
         case ChoiceQuestion():
             labels = {option.value: option.label for option in question.options}
-            picked = cast("list[str]", given if isinstance(given, list) else [given])
-            return ", ".join(labels.get(item, item) for item in picked)
+            picked = cast("list[object]", given if isinstance(given, list) else [given])
+            return ", ".join(labels.get(_brief(item), _brief(item)) for item in picked)
         case FileQuestion():
             return ", ".join(file.name for file in files)
-        case FormQuestion():
-            if not isinstance(given, dict):
-                return str(given)
+        case FormQuestion() if isinstance(given, dict):
             fields = cast("dict[str, object]", given)
             return ", ".join(f"{name}: {_brief(item)}" for name, item in fields.items())
         case _:
-            return str(given)
+            return _brief(given)
 
 
 def _brief(item: object) -> str:

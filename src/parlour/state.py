@@ -62,6 +62,9 @@ SNAPSHOT_VERSION = 1
 """Grows when `State` changes its shape; snapshots of other versions are not read but refolded."""
 
 _MAX_ID = 128
+_PART = 16
+_LONG = 4096
+"""A new message joins the old ones, and the oldest leave, when this many are new or one is long."""
 
 
 class Phase(StrEnum):
@@ -147,10 +150,15 @@ class Window(Struct, frozen=True):
 
 
 class Heard(Struct, frozen=True):
-    """The newest messages and the length of their texts together."""
+    """The newest messages, in two parts so that adding one costs little."""
 
-    messages: tuple[Said, ...] = ()
-    size: int = 0
+    old: tuple[Said, ...] = ()
+    new: tuple[Said, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Said, ...]:
+        """Oldest first; a few more than the window's, at the most."""
+        return self.old + self.new
 
 
 class Recent(Struct, frozen=True):
@@ -228,6 +236,16 @@ def evolve(state: State, event: Event | UnknownEvent, at: float = 0.0) -> State:
             f"{state.phase}"
         )
     return move.apply(state, event, at)
+
+
+def evolve_all(state: State, events: Iterable[Event], at: float) -> State:
+    """The state after `events` recorded together; `evolve` for each, without a call for each."""
+    for event in events:
+        move = MOVES[type(event)]
+        if state.phase not in move.phases:
+            return evolve(state, event, at)  # which raises
+        state = move.apply(state, event, at)
+    return state
 
 
 def fold(events: Iterable[tuple[Event | UnknownEvent, float]], state: State | None = None) -> State:
@@ -482,14 +500,17 @@ def _outcome(running: RoundState, event: QuestionAnswered | QuestionClosed) -> R
 
 
 def _longer(state: State, said: Said) -> Heard:
-    messages = (*state.heard.messages, said)
-    size = state.heard.size + len(said.text)
-    window = state.window
-    count, drop = len(messages), 0
-    while drop < count - 1 and (count - drop > window.messages or size > window.bytes):
+    heard = state.heard
+    new = (*heard.new, said)
+    if len(new) < _PART and len(said.text) < _LONG:
+        return Heard(heard.old, new)
+    messages = (heard.old + new)[-max(1, state.window.messages) :]
+    size = sum([len(item.text) for item in messages])
+    drop = 0
+    while size > state.window.bytes and drop < len(messages) - 1:
         size -= len(messages[drop].text)
         drop += 1
-    return Heard(messages[drop:] if drop else messages, size)
+    return Heard(messages[drop:])
 
 
 def _remember(state: State, command: str) -> Recent:
@@ -560,8 +581,7 @@ def decide(state: State, command: Command, rules: Rules, now: float) -> list[Eve
         raise Refused("unknown_session", "There is no such session.")
     if state.phase is Phase.CLOSED or (state.round is not None and state.round.cause == "close"):
         raise Refused("closed", "This session is closed; open a new one.")
-    if not command.id or len(command.id) > _MAX_ID or not command.id.isprintable():
-        raise Refused("invalid", f"A command needs an id of 1 to {_MAX_ID} printable characters.")
+    check_command_id(command.id)
     match command:
         case Say():
             return _decide_say(state, command, rules, now)
@@ -573,7 +593,7 @@ def decide(state: State, command: Command, rules: Rules, now: float) -> list[Eve
             return _decide_signal(state, command, rules)
         case Assign():
             return _decide_assign(state, command, rules)
-        case Close():
+        case Close():  # pragma: no branch - there is no other command
             return _decide_close(state, command, rules)
 
 
@@ -743,6 +763,12 @@ def _decide_close(state: State, command: Close, rules: Rules) -> list[Event]:
     if "close" in rules.causes and command.reason == "closed":
         return [*events, RoundStarted(round=number + 1, cause="close", command=command.id)]
     return [*events, SessionClosed(reason=command.reason, command=command.id)]
+
+
+def check_command_id(command: str) -> None:
+    """Raises `Refused` for what cannot name a command."""
+    if not command or len(command) > _MAX_ID or not command.isprintable():
+        raise Refused("invalid", f"A command needs an id of 1 to {_MAX_ID} printable characters.")
 
 
 def check_variable(state: State, name: str, value: Raw, limits: Limits) -> None:

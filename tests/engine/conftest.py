@@ -18,7 +18,7 @@ from parlour.stores.files import Files
 from parlour.stores.memory import MemoryStore
 from parlour.stores.sqlite import SqliteStore
 from parlour.stores.store import Store
-from parlour.testing.clock import VirtualClock
+from parlour.testing import VirtualClock
 
 
 class House:

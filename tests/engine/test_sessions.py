@@ -27,7 +27,7 @@ from parlour.events import (
 )
 from parlour.state import Phase, fold
 from parlour.stores.store import Append, Outcome, Store
-from parlour.testing.clock import VirtualClock
+from parlour.testing import VirtualClock
 
 promise = pytest.mark.promise
 

@@ -25,7 +25,15 @@ from parlour.events import (
     UserVariableSet,
     encode_event,
 )
-from parlour.state import Phase, State, decide, encode_snapshot, evolve, next_round, overdue
+from parlour.state import (
+    Phase,
+    State,
+    decide,
+    encode_snapshot,
+    evolve_all,
+    next_round,
+    overdue,
+)
 from parlour.stores.store import Append, Appended, Entry, Outcome, Repeated, Snapshot, UserValue
 
 if TYPE_CHECKING:
@@ -180,27 +188,16 @@ class Activation:
         if not entries:
             # Whole milliseconds, which every store keeps: a fold of the log gives this very state.
             self._at = round(self.engine.clock.time(), 3)
-        at = self._at
-        records: list[bytes] = []
-        size = 0
-        recorded = self._events
-        for event in events:
-            state = evolve(state, event, at)
-            record = encode_event(event)
-            recorded.append(event)
-            records.append(record)
-            size += len(record)
-            if type(event) is UserVariableSet:
-                self._user_values.append(UserValue(event.name, bytes(event.value), event.kind))
+        state = evolve_all(state, events, self._at)
         if state.queue and state.phase is Phase.IDLE:
             # What waits gets its round in the same breath, and so in the same batch.
-            for event in next_round(state):
-                state = evolve(state, event, at)
-                record = encode_event(event)
-                recorded.append(event)
-                records.append(record)
-                size += len(record)
+            begun = next_round(state)
+            state = evolve_all(state, begun, self._at)
+            events = [*events, *begun]
+        records = [encode_event(event) for event in events]
+        size = sum(map(len, records))
         self.state = state
+        self._events += events
         self._size += size
         committer = self.engine.committer
         committer.uncommitted += size
@@ -213,6 +210,10 @@ class Activation:
         else:
             entries[-1][1].extend(records)
         return first
+
+    def keep_user_value(self, event: UserVariableSet) -> None:
+        """A variable of the user goes to the store with the next batch."""
+        self._user_values.append(UserValue(event.name, bytes(event.value), event.kind))
 
     def take(self) -> Append | None:
         """What is to be written now; the committer calls `written` with its outcome."""
@@ -333,6 +334,9 @@ class Activation:
         self._events.clear()
         self._deltas.clear()
         self.engine.forget(self)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.call(Refused("unavailable", _UNAVAILABLE, 1.0))
 
     # -- showing ----------------------------------------------------------------------------
 

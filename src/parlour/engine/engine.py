@@ -39,7 +39,16 @@ from parlour.events import (
 )
 from parlour.session import Session
 from parlour.settings import Settings
-from parlour.state import Rules, Said, State, Window, decode_snapshot, fold, open_session
+from parlour.state import (
+    Rules,
+    Said,
+    State,
+    Window,
+    check_command_id,
+    decode_snapshot,
+    fold,
+    open_session,
+)
 from parlour.stores.files import Files
 from parlour.stores.store import SessionInfo, Store
 
@@ -150,8 +159,7 @@ class Engine:
 
         Raises `Refused`.
         """
-        if not command or len(command) > 128:  # noqa: PLR2004 - docs/wire.md
-            raise Refused("invalid", "A command needs an id of 1 to 128 printable characters.")
+        check_command_id(command)
         self._refuse_if_busy()
         session = self.session_id(user, command)
         if session in self._live or await self._guard(self.store.find(session)) is not None:
@@ -184,7 +192,10 @@ class Engine:
             return
         waiting = self._waking.get(session)
         if waiting is not None:
-            waiting.append((user, command, done))
+            if len(waiting) < self.settings.limits.queued_messages:
+                waiting.append((user, command, done))
+            else:
+                done(Refused("busy", "Too much is waiting in this session already.", 2.0))
             return
         refusal = self.overload()
         if refusal is not None:

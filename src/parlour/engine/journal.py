@@ -43,6 +43,7 @@ from parlour.events import (
     StepStarted,
     TextStreamed,
     TimerSet,
+    UserVariableSet,
     VariableSet,
 )
 from parlour.questions import Question
@@ -219,6 +220,8 @@ class Journal:
                 raise diverged(path, effect.event, brief(event))
             return Written(self._activation, effect.seq)
         self._check_size(event)
+        if isinstance(event, UserVariableSet):
+            self._activation.keep_user_value(event)
         return Written(self._activation, self._commit(event))
 
     def draw(self, kind: str, make: Callable[[], Raw]) -> Raw:

@@ -179,7 +179,8 @@ class Runner:
             self._run(journal, scope, running), loop=engine.loop, context=context
         )
         self._task.add_done_callback(self._ended)
-        engine.watch(self._activation)
+        if not self._activation.in_watch_queue:
+            engine.watch(self._activation)
 
     async def _run(self, journal: Journal, scope: Scope, running: RoundState) -> None:
         self.fresh = False
@@ -335,8 +336,10 @@ class Runner:
         return None
 
     def _rest_later(self) -> None:
-        self.active = self._activation.engine.clock.monotonic()
-        self._activation.engine.watch_rest(self._activation)
+        activation = self._activation
+        self.active = activation.engine.clock.monotonic()
+        if not activation.in_rest_queue:
+            activation.engine.watch_rest(activation)
 
     # -- telling ----------------------------------------------------------------------------
 

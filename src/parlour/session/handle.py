@@ -11,7 +11,15 @@ import datetime as dt
 import inspect
 import mimetypes
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -400,7 +408,9 @@ class Session(SessionBase):
         prompt = prompt_for(
             kind, default=default, minimum=minimum, maximum=maximum, multiline=multiline
         )
-        return await self._ask(text, prompt, default, timeout, validate, name)
+        return await self._ask(
+            text, prompt, default=default, timeout=timeout, validate=validate, name=name
+        )
 
     async def choose(
         self,
@@ -413,7 +423,9 @@ class Session(SessionBase):
     ) -> str:
         """Ask for one of `options`: texts, a mapping from value to label, or `Option`s."""
         prompt = choice_for(options, many=False, default=default, minimum=0, maximum=None)
-        return cast("str", await self._ask(text, prompt, default, timeout, None, name))
+        return cast(
+            "str", await self._ask(text, prompt, default=default, timeout=timeout, name=name)
+        )
 
     async def choose_many(
         self,
@@ -429,7 +441,9 @@ class Session(SessionBase):
         """Ask for several of `options`, in the order they are offered."""
         fallback = None if default is None else list(default)
         prompt = choice_for(options, many=True, default=fallback, minimum=minimum, maximum=maximum)
-        return cast("list[str]", await self._ask(text, prompt, fallback, timeout, None, name))
+        return cast(
+            "list[str]", await self._ask(text, prompt, default=fallback, timeout=timeout, name=name)
+        )
 
     async def confirm(
         self,
@@ -441,7 +455,9 @@ class Session(SessionBase):
     ) -> bool:
         """Ask for yes or no."""
         prompt = prompt_for(bool, default=default)
-        return cast("bool", await self._ask(text, prompt, default, timeout, None, name))
+        return cast(
+            "bool", await self._ask(text, prompt, default=default, timeout=timeout, name=name)
+        )
 
     async def ask_file(
         self,
@@ -487,16 +503,17 @@ class Session(SessionBase):
         name: str = "",
     ) -> dict[str, Any]:
         """Ask for an object that fits a JSON schema. For a typed form, `ask` for a model."""
-        answer = await self._ask(text, form_for(schema), None, timeout, None, name)
+        answer = await self._ask(text, form_for(schema), timeout=timeout, name=name)
         return cast("dict[str, Any]", answer)
 
     async def _ask(
         self,
         text: str,
         prompt: Prompt,
-        default: Any,
+        *,
+        default: Any = None,
         timeout: float | dt.timedelta | None,
-        validate: Validator | None,
+        validate: Validator | None = None,
         name: str,
     ) -> Any:
         note = ""

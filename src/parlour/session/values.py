@@ -50,6 +50,7 @@ def _encode_hook(value: object) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_hook)
+_sorting_encoder = msgspec.json.Encoder(enc_hook=_encode_hook, order="deterministic")
 
 
 def encode_value(value: object) -> tuple[Raw, str]:
@@ -114,7 +115,7 @@ def digest(*parts: object) -> str:
     found = blake2b(digest_size=8)
     for part in parts:
         try:
-            data = _encoder.encode(part)
+            data = _sorting_encoder.encode(part)
         except Exception:  # noqa: BLE001 - an argument may raise anything when it is looked at
             data = f"<{cast('type[Any]', type(part)).__qualname__}>".encode()
         found.update(len(data).to_bytes(4, "big"))

@@ -1,0 +1,6 @@
+"""The public test kit: what a store owes, and a clock that stands still until a test moves it."""
+
+from parlour.testing.clock import VirtualClock
+from parlour.testing.store_contract import StoreContract
+
+__all__ = ["StoreContract", "VirtualClock"]

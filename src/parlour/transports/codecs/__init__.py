@@ -1,0 +1,1 @@
+"""Wire dialects. Each is pure: frames in, commands out; records in, frames out."""

@@ -1,0 +1,252 @@
+"""The native dialect, as docs/wire.md specifies it: JSON frames, one a line. Pure.
+
+What is sent of an event is the log's own bytes; what concerns only the app is left out, so that a
+frame says which records it covers. `encode_records` is called once for each commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import replace
+
+from parlour.errors import Refused
+from parlour.events import (
+    AnswerRejected,
+    Event,
+    MessageAdded,
+    MessagesTaken,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionClosed,
+    RoundFinished,
+    RoundStarted,
+    SessionClosed,
+    SessionOpened,
+    TextStreamed,
+    UnknownEvent,
+    encode_event,
+)
+from parlour.settings import Limits
+
+VERSION = 1
+
+_MAX_FRAMES = 256
+
+
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A place in a log, or a round's number: what every store can hold."""
+
+
+class Frame(Struct, frozen=True, kw_only=True, tag_field="t"):
+    """Something a client sends."""
+
+
+class HelloFrame(Frame, frozen=True, kw_only=True, tag="hello"):
+    versions: list[int]
+    resume: str = ""
+
+
+class OpenFrame(Frame, frozen=True, kw_only=True, tag="open"):
+    id: str
+
+
+class AttachFrame(Frame, frozen=True, kw_only=True, tag="attach"):
+    session: str
+    after: Seq = 0
+
+
+class DetachFrame(Frame, frozen=True, kw_only=True, tag="detach"):
+    session: str
+
+
+class SayFrame(Frame, frozen=True, kw_only=True, tag="say"):
+    session: str
+    id: str
+    text: str = ""
+    files: list[str] = []
+
+
+class AnswerFrame(Frame, frozen=True, kw_only=True, tag="answer"):
+    session: str
+    id: str
+    question: Seq = 0
+    value: Raw | UnsetType = UNSET
+    text: str = ""
+    files: list[str] = []
+
+
+class StopFrame(Frame, frozen=True, kw_only=True, tag="stop"):
+    session: str
+    id: str
+    round: Seq = 0
+
+
+class SignalFrame(Frame, frozen=True, kw_only=True, tag="signal"):
+    session: str
+    id: str
+    name: str
+    data: Raw = Raw(b"null")
+
+
+class CloseFrame(Frame, frozen=True, kw_only=True, tag="close"):
+    session: str
+    id: str
+
+
+class PingFrame(Frame, frozen=True, kw_only=True, tag="ping"):
+    """Wants a `pong`."""
+
+
+ClientFrame = (
+    HelloFrame
+    | OpenFrame
+    | AttachFrame
+    | DetachFrame
+    | SayFrame
+    | AnswerFrame
+    | StopFrame
+    | SignalFrame
+    | CloseFrame
+    | PingFrame
+)
+
+_decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
+
+
+def decode_message(message: str) -> list[ClientFrame | Refused]:
+    """The frames of one WebSocket message; a `Refused` stands where one was malformed."""
+    lines = message.split("\n") if "\n" in message else (message,)
+    if len(lines) > _MAX_FRAMES:
+        return [Refused("invalid", f"A message holds at most {_MAX_FRAMES} frames.")]
+    return [_decode(line) for line in lines if line]
+
+
+def _decode(line: str) -> ClientFrame | Refused:
+    try:
+        return _decoder.decode(line)
+    except msgspec.DecodeError as error:
+        return Refused("invalid", f"That is no frame: {str(error)[:200]}.")
+    except RecursionError:
+        return Refused("invalid", "That frame is nested too deeply.")
+    except UnicodeEncodeError:
+        return Refused("invalid", "That frame holds text that is no valid Unicode.")
+
+
+# -- records --------------------------------------------------------------------------------
+
+
+def _as_is(_event: Any) -> None:
+    """The log's bytes go out as they are."""
+
+
+def _without_owner(_event: SessionOpened) -> bytes:
+    return b'{"type":"SessionOpened"}'
+
+
+def _without_detail(event: RoundFinished) -> bytes | None:
+    if not event.detail and not event.again:
+        return None
+    return encode_event(replace(event, detail="", again=False))
+
+
+PUBLIC: Mapping[type[Event], Callable[[Any], bytes | None]] = {
+    SessionOpened: _without_owner,
+    MessageAdded: _as_is,
+    RoundStarted: _as_is,
+    RoundFinished: _without_detail,
+    QuestionAsked: _as_is,
+    QuestionAnswered: _as_is,
+    AnswerRejected: _as_is,
+    QuestionClosed: _as_is,
+    MessagesTaken: _as_is,
+    SessionClosed: _as_is,
+}
+"""What users are shown: for each event, what is sent instead of the log's bytes (None: those)."""
+
+
+def encode_records(
+    session: str,
+    first: int,
+    at: float,
+    events: Sequence[Event | UnknownEvent],
+    data: Sequence[bytes],
+) -> str:
+    """The `records` frame for consecutive records from seq `first`; `data` are their log bytes."""
+    shown: list[str] = []
+    for seq, (event, raw) in enumerate(zip(events, data, strict=True), first):
+        change = PUBLIC.get(type(event))  # type: ignore[arg-type]
+        if change is not None:
+            shown.append(f"[{seq},{(change(event) or raw).decode()}]")
+    frame = (
+        f'{{"t":"records","session":"{session}","after":{first - 1},'
+        f'"upto":{first + len(data) - 1},"at":{at:.3f},"records":[{",".join(shown)}]}}'
+    )
+    # A form's schema goes out as its author wrote it: a line break in it would end the frame.
+    return frame.replace("\n", " ")
+
+
+class _Delta(Struct, tag_field="t", tag="delta"):
+    session: str
+    round: int
+    path: str
+    offset: int
+    text: str
+
+
+class _Ack(Struct, tag_field="t", tag="ack", omit_defaults=True):
+    session: str
+    id: str
+    seq: int
+    repeated: bool = False
+
+
+class _Refused(Struct, tag_field="t", tag="refused", omit_defaults=True):
+    code: str
+    message: str
+    session: str = ""
+    id: str = ""
+    retry_after: float | None = None
+
+
+class _Hello(Struct, tag_field="t", tag="hello", omit_defaults=True):
+    version: int
+    user: str
+    limits: dict[str, int]
+    resume: str = ""
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_delta(session: str, delta: TextStreamed) -> str:
+    frame = _Delta(session, delta.round, delta.path, delta.offset, delta.text)
+    return _encoder.encode(frame).decode()
+
+
+def encode_ack(session: str, command: str, seq: int, *, repeated: bool = False) -> str:
+    return _encoder.encode(_Ack(session, command, seq, repeated)).decode()
+
+
+def encode_refusal(refusal: Refused, session: str = "", command: str = "") -> str:
+    frame = _Refused(refusal.code, refusal.message, session, command, refusal.retry_after)
+    return _encoder.encode(frame).decode()
+
+
+def encode_hello(user: str, limits: Limits, resume: str) -> str:
+    shown = {
+        "message_bytes": limits.message_bytes,
+        "upload_bytes": limits.upload_bytes,
+        "files_per_message": limits.files_per_message,
+    }
+    return _encoder.encode(_Hello(VERSION, user, shown, resume)).decode()
+
+
+def encode_live(session: str, seq: int) -> str:
+    return f'{{"t":"live","session":"{session}","upto":{seq}}}'
+
+
+PONG = '{"t":"pong"}'

@@ -1,0 +1,430 @@
+"""The WebSocket pipe: raw ASGI, one task for each connection.
+
+Frames mean what the native codec says, commands go to the engine; here are only queues and ends.
+What is ready in one turn of the loop leaves as one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    MutableMapping,
+    Sequence,
+)
+from functools import partial
+from typing import Any
+
+from msgspec import UNSET, Raw
+
+from parlour.engine import Accepted, Commit, Engine, Subscription
+from parlour.errors import Refused, StoreError
+from parlour.events import Answer, Close, Command, FileRef, Say, Signal, Stop, TextStreamed
+from parlour.transports.codecs import native
+from parlour.transports.codecs.native import (
+    AnswerFrame,
+    AttachFrame,
+    ClientFrame,
+    CloseFrame,
+    DetachFrame,
+    HelloFrame,
+    OpenFrame,
+    PingFrame,
+    SayFrame,
+    SignalFrame,
+    StopFrame,
+)
+from parlour.transports.identity import Identity
+
+log = logging.getLogger("parlour.transports")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_MAX_MALFORMED = 20
+_MAX_TASKS = 64
+_HELLO_SECONDS = 10.0
+_TOO_SLOW = 4008
+_NO_HELLO = 4000
+_MALFORMED = 4001
+_GONE = 0
+
+
+class WebSocketEndpoint:
+    """The ASGI application for `/ws`."""
+
+    def __init__(self, engine: Engine, identity: Identity) -> None:
+        self._engine = engine
+        self._identity = identity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        if not self._identity.allows(scope["headers"]):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await send({"type": "websocket.accept"})
+        user = self._identity.user_from(scope["headers"])
+        await Connection(self._engine, self._identity, receive, send, user).run()
+
+
+class Connection:
+    """One client. It listens to the sessions it is attached to (an engine `Listener`)."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        identity: Identity,
+        receive: Receive,
+        send: Send,
+        user: str | None,
+    ) -> None:
+        self._engine = engine
+        self._identity = identity
+        self._receive = receive
+        self._send = send
+        self._user = user
+        self._greeted = False
+        self._outbox: list[str] = []
+        self._waiting = 0
+        self._sending = False
+        self._limit = engine.settings.limits.listener_bytes
+        self._sending: asyncio.Task[None] | None = None
+        self._flushes = False
+        self._drained = asyncio.Event()
+        self._ending: tuple[int, str] | None = None
+        self._malformed = 0
+        self._attached: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
+        self._attaching: dict[str, asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    # -- the engine's listener --------------------------------------------------------------
+
+    def commit(self, commit: Commit) -> None:
+        frame = commit.encoded.get(native)
+        if frame is None:
+            frame = commit.encoded[native] = native.encode_records(
+                commit.session, commit.first, commit.at, commit.events, commit.data
+            )
+        self._put(frame)
+
+    def delta(self, session: str, delta: TextStreamed) -> None:
+        self._put(native.encode_delta(session, delta))
+
+    def live(self, session: str, seq: int) -> None:
+        self._put(native.encode_live(session, seq))
+
+    # -- life -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        deadline = self._loop.call_later(_HELLO_SECONDS, self._check_hello)
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] != "websocket.receive":
+                    break
+                if self._ending is None:
+                    self._take(message)
+        finally:
+            deadline.cancel()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        self._ending = self._ending or (_GONE, "")
+        tasks = [task for _, task in self._attached.values()] + list(self._tasks)
+        for subscription, _ in self._attached.values():
+            self._engine.unsubscribe(subscription)
+        if self._sending is not None:
+            tasks.append(self._sending)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the socket, after what is in the outbox."""
+        if self._ending is None:
+            self._ending = (code, reason)
+            self._flush_soon()
+
+    def _check_hello(self) -> None:
+        if not self._greeted:
+            self.end(_NO_HELLO, "no hello came")
+
+    # -- out --------------------------------------------------------------------------------
+
+    def _put(self, frame: str) -> None:
+        if self._ending is not None:
+            return
+        self._outbox.append(frame)
+        self._waiting += len(frame)
+        # What one turn of the loop brings is bounded by others; slow is who does not take it.
+        if self._waiting > self._limit and self._sending:
+            self._outbox.clear()
+            self._waiting = 0
+            self.end(_TOO_SLOW, "this client reads too slowly; attach again after your place")
+            return
+        if not self._flushes:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._flushes:
+            self._flushes = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send what is ready; while the socket is full, a task waits for it."""
+        self._flushes = False
+        if self._sending is None:
+            sending = self._send_all()
+            try:
+                waited_for = sending.send(None)
+            except StopIteration:
+                return
+            except OSError:
+                return  # the reader is told of the end
+            self._sending = self._loop.create_task(_go_on(sending, waited_for))
+            self._sending.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending = None
+        if not task.cancelled() and task.exception() is None and self._outbox:
+            self._flush_soon()
+
+    async def _send_all(self) -> None:
+        send = self._send
+        while outbox := self._outbox:
+            text = outbox[0] if len(outbox) == 1 else "\n".join(outbox)
+            outbox.clear()
+            self._waiting = 0
+            await send({"type": "websocket.send", "text": text})
+        self._drained.set()
+        if self._ending is not None and self._ending[0] != _GONE:
+            code, reason = self._ending
+            self._ending = (_GONE, "")
+            await send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _pause(self) -> None:
+        """Wait until what was read from the store has left."""
+        if self._outbox or self._sending is not None:
+            self._drained.clear()
+            await self._drained.wait()
+
+    def _refuse(self, refusal: Refused, session: str = "", command: str = "") -> None:
+        self._put(native.encode_refusal(refusal, session, command))
+
+    # -- in ---------------------------------------------------------------------------------
+
+    def _take(self, message: MutableMapping[str, Any]) -> None:
+        text: str | None = message.get("text")
+        if text is None:
+            self._count_malformed(Refused("invalid", "Frames are text, not binary."))
+            return
+        if len(text) > self._engine.settings.limits.frame_bytes:
+            self._count_malformed(Refused("too_large", "That message is too large."))
+            return
+        for frame in native.decode_message(text):
+            if isinstance(frame, Refused):
+                self._count_malformed(frame)
+            elif self._user is not None and self._greeted:
+                self._do(frame, self._user)
+            else:
+                self._greet(frame)
+            if self._ending is not None:
+                return
+
+    def _count_malformed(self, refusal: Refused) -> None:
+        self._malformed += 1
+        self._refuse(refusal)
+        if self._malformed >= _MAX_MALFORMED:
+            self.end(_MALFORMED, "too many malformed frames")
+
+    def _greet(self, frame: ClientFrame) -> None:
+        if not isinstance(frame, HelloFrame):
+            self._refuse(Refused("invalid", "Say hello first."))
+            self.end(_NO_HELLO, "hello comes first")
+            return
+        if native.VERSION not in frame.versions:
+            self._refuse(
+                Refused("unsupported_version", f"This server speaks version {native.VERSION}.")
+            )
+            self.end(_NO_HELLO, "no version in common")
+            return
+        token = ""
+        if self._user is None:
+            self._user = self._identity.user_of(frame.resume) if frame.resume else None
+            self._user = self._user or self._identity.new_user()
+            token = self._identity.token(self._user)
+        self._greeted = True
+        self._put(native.encode_hello(self._user, self._engine.settings.limits, token))
+
+    def _do(self, frame: ClientFrame, user: str) -> None:
+        match frame:
+            case SayFrame() if not frame.files:
+                self._submit(frame.session, user, Say(id=frame.id, text=frame.text))
+            case SayFrame() | AnswerFrame():
+                self._with_files(frame, user)
+            case StopFrame() | SignalFrame() | CloseFrame():
+                self._submit(frame.session, user, _plain_command(frame))
+            case OpenFrame():
+                self._spawn(self._open(frame.id, user), frame.id)
+            case AttachFrame():
+                self._attach_soon(frame.session, frame.after, user)
+            case DetachFrame():
+                self._forget_attach(frame.session)
+                self._detach(frame.session)
+            case PingFrame():
+                self._put(native.PONG)
+            case HelloFrame():
+                self._refuse(Refused("invalid", "Hello was said already."))
+
+    def _submit(self, session: str, user: str, command: Command) -> None:
+        self._engine.submit(session, user, command, partial(self._tell, session, command.id))
+
+    def _tell(self, session: str, command: str, outcome: Accepted | Refused) -> None:
+        if isinstance(outcome, Refused):
+            self._refuse(outcome, session, command)
+        else:
+            self._put(native.encode_ack(session, command, outcome.seq, repeated=outcome.repeated))
+
+    def _with_files(self, frame: SayFrame | AnswerFrame, user: str) -> None:
+        files: tuple[FileRef, ...] = ()
+        if frame.files:
+            try:
+                files = self._uploaded(frame.session, frame.files)
+            except Refused as refusal:
+                self._refuse(refusal, frame.session, frame.id)
+                return
+        if isinstance(frame, SayFrame):
+            command: Command = Say(id=frame.id, text=frame.text, files=files)
+        else:
+            command = Answer(
+                id=frame.id,
+                question=frame.question,
+                value=None if frame.value is UNSET else _own(frame.value),
+                text=frame.text,
+                files=files,
+            )
+        self._submit(frame.session, user, command)
+
+    def _uploaded(self, session: str, ids: Sequence[str]) -> tuple[FileRef, ...]:
+        limit = self._engine.settings.limits.files_per_message
+        if len(ids) > limit:
+            raise Refused("too_large", f"A message may have {limit} files.")
+        return tuple(self._engine.files.find(session, file) for file in dict.fromkeys(ids))
+
+    def _spawn(self, coroutine: Any, command: str) -> asyncio.Task[Any] | None:
+        if len(self._tasks) >= _MAX_TASKS:
+            coroutine.close()
+            self._refuse(Refused("too_many", "Too much at once.", 1.0), "", command)
+            return None
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _attach_soon(self, session: str, after: int, user: str) -> None:
+        """Attach when the store has said whose it is; what is read later overrules it."""
+        self._forget_attach(session)
+        task = self._spawn(self._attach(session, after, user), "")
+        if task is not None:
+            self._attaching[session] = task
+            task.add_done_callback(lambda _: self._attached_now(session, task))
+
+    def _attached_now(self, session: str, task: asyncio.Task[Any]) -> None:
+        if self._attaching.get(session) is task:
+            del self._attaching[session]
+
+    def _forget_attach(self, session: str) -> None:
+        task = self._attaching.pop(session, None)
+        if task is not None:
+            task.cancel()
+
+    async def _open(self, command: str, user: str) -> None:
+        try:
+            accepted = await self._engine.open(user, command)
+        except Refused as refusal:
+            self._refuse(refusal, "", command)
+            return
+        self._tell(accepted.session, command, accepted)
+        await self._attach(accepted.session, 0, user)
+
+    async def _attach(self, session: str, after: int, user: str) -> None:
+        try:
+            await self._engine.authorise(session, user)
+            self._detach(session)
+            if len(self._attached) >= _MAX_TASKS:
+                raise Refused("too_many", f"A connection follows at most {_MAX_TASKS} sessions.")
+            subscription = self._engine.subscribe(session, max(0, after), self)
+        except Refused as refusal:
+            self._refuse(refusal, session)
+            return
+        task = self._loop.create_task(self._catch_up(subscription))
+        self._attached[session] = (subscription, task)
+
+    async def _catch_up(self, subscription: Subscription) -> None:
+        try:
+            await subscription.catch_up(self._pause)
+        except StoreError:
+            log.exception("the past of session %s could not be read", subscription.session[:8])
+            self._detach(subscription.session)
+            self._refuse(
+                Refused("unavailable", "The session could not be read; attach again.", 1.0),
+                subscription.session,
+            )
+
+    def _detach(self, session: str) -> None:
+        attached = self._attached.pop(session, None)
+        if attached is not None:
+            subscription, task = attached
+            if task is not asyncio.current_task():
+                task.cancel()
+            self._engine.unsubscribe(subscription)
+
+
+def _plain_command(frame: StopFrame | SignalFrame | CloseFrame) -> Command:
+    match frame:
+        case StopFrame():
+            return Stop(id=frame.id, round=frame.round)
+        case SignalFrame():
+            return Signal(id=frame.id, name=frame.name, data=_own(frame.data))
+        case CloseFrame():
+            return Close(id=frame.id)
+
+
+async def _go_on(sending: Coroutine[Any, Any, None], waited_for: Any) -> None:
+    """Finish in a task what was begun outside of one and has to wait."""
+    try:
+        await _Begun(sending, waited_for)
+    except OSError:
+        return  # the reader is told of the end
+
+
+class _Begun(Awaitable[None]):
+    def __init__(self, coroutine: Coroutine[Any, Any, None], waited_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waited_for = waited_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waited_for = self._waited_for
+        while True:
+            try:
+                yield waited_for
+            except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
+                step = partial(self._coroutine.throw, error)
+            else:
+                step = partial(self._coroutine.send, None)
+            try:
+                waited_for = step()
+            except StopIteration:
+                return
+
+
+def _own(value: Raw) -> Raw:
+    """A copy of a raw value, which else would keep the whole message alive."""
+    return Raw(bytes(value))

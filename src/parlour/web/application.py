@@ -1,0 +1,259 @@
+"""One ASGI application for one app: `/ws` straight to the wire, everything else through routes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import html
+import logging
+import mimetypes
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files as package_files
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from parlour.app import App
+from parlour.engine import Engine
+from parlour.errors import Refused, StoreError
+from parlour.settings import Settings
+from parlour.stores.address import files_for, open_store, secret_for
+from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
+from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
+
+log = logging.getLogger("parlour.web")
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+_STATUS = {
+    "unknown_session": 404,
+    "unknown_file": 404,
+    "too_large": 413,
+    "too_many": 429,
+    "overloaded": 503,
+    "unavailable": 503,
+}
+_SHOWN_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
+
+
+class WebApplication:
+    """An app's server as an ASGI application; mountable under any path.
+
+    The engine lives as long as the ASGI lifespan. `store` is an address like `memory:` or
+    `sqlite:///parlour.db`, `origins` are other sites whose pages may talk to this one.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        store: str = "sqlite:///parlour.db",
+        settings: Settings | None = None,
+        origins: Iterable[str] = (),
+    ) -> None:
+        self._app = app
+        self._store = store
+        self._settings = settings
+        self._origins = tuple(origins)
+        self._endpoint: WebSocketEndpoint | None = None
+        self._engine: Engine | None = None
+        self._identity: Identity | None = None
+        self._routes = Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/static/{name}", self._asset),
+                Route("/files", self._upload, methods=["POST"]),
+                Route("/files/{session}/{file}", self._download),
+                Route("/healthz", self._health),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine. Raises `RuntimeError` outside of the lifespan."""
+        if self._engine is None:
+            raise RuntimeError("the server does not run yet: start it with its ASGI lifespan")
+        return self._engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+            if path == "/ws" and self._endpoint is not None:
+                await self._endpoint(scope, receive, send)
+                return
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._routes(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncGenerator[None]:
+        secret = await asyncio.to_thread(secret_for, self._store)
+        self._identity = Identity(secret, self._origins)
+        engine = Engine(
+            self._app,
+            open_store(self._store),
+            files=files_for(self._store),
+            secret=secret,
+            settings=self._settings,
+        )
+        async with engine:
+            self._engine = engine
+            self._endpoint = WebSocketEndpoint(engine, self._identity)
+            try:
+                yield
+            finally:
+                self._engine = None
+                self._endpoint = None
+
+    # -- pages ------------------------------------------------------------------------------
+
+    async def _page(self, request: Request) -> Response:
+        page = _page_file("index.html")
+        if page is None:
+            return Response("The web page is not installed.", 404, media_type="text/plain")
+        title = html.escape(self._app.title)
+        response = Response(
+            page.content.replace(b"{{title}}", title.encode()),
+            media_type="text/html",
+            headers=_HEADERS,
+        )
+        self._set_cookie(request, response)
+        return response
+
+    async def _asset(self, request: Request) -> Response:
+        name: str = request.path_params["name"]
+        asset = _page_file(name) if name != "index.html" else None
+        if asset is None:
+            return Response("Not found", 404, media_type="text/plain", headers=_HEADERS)
+        headers = {**_HEADERS, "ETag": asset.tag, "Vary": "Accept-Encoding"}
+        if request.headers.get("if-none-match") == asset.tag:
+            return Response(status_code=304, headers=headers)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return Response(asset.packed, media_type=kind, headers=headers)
+        return Response(asset.content, media_type=kind, headers=headers)
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    def _set_cookie(self, request: Request, response: Response) -> None:
+        identity = self._known_identity()
+        user = identity.user_from(request.scope["headers"]) or identity.new_user()
+        response.set_cookie(
+            COOKIE,
+            identity.token(user),
+            max_age=COOKIE_SECONDS,
+            path=request.scope.get("root_path") or "/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="lax",
+        )
+
+    def _known_identity(self) -> Identity:
+        if self._identity is None:
+            raise RuntimeError("the server does not run yet: start it with its ASGI lifespan")
+        return self._identity
+
+    # -- files ------------------------------------------------------------------------------
+
+    async def _upload(self, request: Request) -> Response:
+        try:
+            return await self._store_upload(request)
+        except Refused as refusal:
+            return _problem(refusal)
+        except StoreError as error:
+            log.error("an upload failed: %s", error)
+            return _problem(Refused("unavailable", "The file could not be stored.", 5.0))
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    async def _store_upload(self, request: Request) -> Response:
+        user = self._user_of(request)
+        if not self._known_identity().allows(request.scope["headers"]):
+            raise Refused("unknown_session", "There is no such session.")
+        session = request.query_params.get("session", "")
+        engine = self.engine
+        await engine.authorise(session, user)
+        limits = engine.settings.limits
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limits.upload_bytes:
+            raise Refused("too_large", f"A file may have at most {limits.upload_bytes:,} bytes.")
+        if await asyncio.to_thread(engine.files.count, session) >= 2 * limits.files_per_session:
+            raise Refused("too_many", "This session has too many files.")
+        ref = await engine.files.add(
+            session,
+            request.stream(),
+            name=request.query_params.get("name", "file"),
+            type_=request.headers.get("content-type", ""),
+            limit=limits.upload_bytes,
+        )
+        content = {"id": ref.id, "name": ref.name, "type": ref.type, "size": ref.size}
+        return JSONResponse(content, 201, headers=_HEADERS)
+
+    async def _download(self, request: Request) -> Response:
+        session, file = request.path_params["session"], request.path_params["file"]
+        engine = self.engine
+        try:
+            await engine.authorise(session, self._user_of(request))
+            ref = await asyncio.to_thread(engine.files.find, session, file)
+            path = engine.files.path(session, file)
+        except Refused as refusal:
+            return _problem(refusal)
+        kind = "inline" if ref.type in _SHOWN_INLINE else "attachment"
+        headers = {
+            **_HEADERS,
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(ref.name, safe='')}",
+            "Cache-Control": "private, max-age=31536000, immutable",
+        }
+        return FileResponse(path, media_type=ref.type, headers=headers)
+
+    def _user_of(self, request: Request) -> str:
+        user = self._known_identity().user_from(request.scope["headers"])
+        if user is None:
+            raise Refused("unknown_session", "There is no such session.")
+        return user
+
+
+def _problem(refusal: Refused) -> Response:
+    headers = dict(_HEADERS)
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = f"{max(1, round(refusal.retry_after))}"
+    content: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
+    return JSONResponse(content, _STATUS.get(refusal.code, 400), headers=headers)
+
+
+class _Asset(NamedTuple):
+    content: bytes
+    packed: bytes
+    tag: str
+
+
+@cache
+def _page_file(name: str) -> _Asset | None:
+    """An asset of the page; None if it has no such file (`name` has no folders in it)."""
+    known = {entry.name: entry for entry in package_files("parlour.web").joinpath("page").iterdir()}
+    entry = known.get(name)
+    if entry is None or not entry.is_file():
+        return None
+    content = entry.read_bytes()
+    return _Asset(content, gzip.compress(content, mtime=0), f'"{sha256(content).hexdigest()[:20]}"')

@@ -1,0 +1,132 @@
+"""Runs a `WebApplication` on uvicorn: sockets, signals, reloading, and the process's tuning."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from uvicorn.supervisors import ChangeReload
+
+from parlour.app import App, load_app
+from parlour.errors import AppNotLoaded
+from parlour.settings import Settings, load_settings
+from parlour.web.application import WebApplication
+
+log = logging.getLogger("parlour.web")
+
+_SWITCH_SECONDS = 0.0005
+"""How long a thread may hold the interpreter while others wait: the store's writer must not wait
+for the 5 ms of Python's default when it comes back from the disk."""
+_COLLECT = (20_000, 20, 50)
+"""A round leaves no cycles behind, so the collector need not look so often."""
+_PLAN = "PARLOUR_RUN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServePlan:
+    """What `parlour run` was told. `watch` reloads the code when a file changes."""
+
+    app: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    store: str = "sqlite:///parlour.db"
+    origins: tuple[str, ...] = ()
+    root_path: str = ""
+    watch: bool = False
+    open: bool = False
+
+
+def serve(plan: ServePlan) -> None:
+    """Serve until a signal says otherwise. Raises `AppNotLoaded`, `BadSettings`, `StoreError`."""
+    app = load_app(plan.app)
+    listener = _listen(plan)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}{plan.root_path}/"
+    print(f"Parlour is at {address}  (Ctrl-C ends it)", flush=True)  # noqa: T201
+    os.environ[_PLAN] = msgspec.json.encode(plan).decode()
+    if plan.open:
+        webbrowser.open(address)
+    if plan.watch:
+        config = _config(plan, "parlour.web.serving:application", factory=True)
+        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        return
+    server = _Server(_config(plan, build(plan, app)))
+    server.run(sockets=[listener])
+    if not server.started:
+        raise SystemExit(3)
+
+
+def application() -> WebApplication:
+    """The application of the plan in the environment: what a reloaded process serves."""
+    plan = msgspec.json.decode(os.environ[_PLAN], type=ServePlan)
+    return build(plan, load_app(plan.app))
+
+
+def build(plan: ServePlan, app: App) -> WebApplication:
+    """The application that a plan asks for."""
+    settings = app.settings or _settings(plan)
+    return WebApplication(app, store=plan.store, settings=settings, origins=plan.origins)
+
+
+def _settings(plan: ServePlan) -> Settings:
+    folder = Path(plan.app.partition(":")[0]).resolve().parent
+    settings = load_settings(folder, os.environ)
+    return msgspec.structs.replace(settings, development=True) if plan.watch else settings
+
+
+class _Server(uvicorn.Server):
+    """Tunes the process for one busy event loop, once everything is loaded."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_COLLECT)
+
+
+def _config(plan: ServePlan, app: WebApplication | str, *, factory: bool = False) -> uvicorn.Config:
+    folder = Path(plan.app.partition(":")[0]).resolve().parent
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        ws="websockets-sansio",
+        ws_max_size=2 * 1024 * 1024,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        access_log=False,
+        log_level="warning",
+        lifespan="on",
+        root_path=plan.root_path,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=64 * 1024,
+        reload=plan.watch,
+        reload_dirs=[str(folder)] if plan.watch else None,
+    )
+
+
+def _listen(plan: ServePlan) -> socket.socket:
+    family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((plan.host, plan.port))
+    except OSError as error:
+        listener.close()
+        raise AppNotLoaded(
+            f"{plan.host}:{plan.port} cannot be listened on ({error.strerror}); "
+            "stop what uses it, or give another --port (0 takes a free one)"
+        ) from error
+    listener.set_inheritable(True)
+    return listener

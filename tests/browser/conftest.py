@@ -1,0 +1,253 @@
+"""A browser, a server in a process of its own, and a visitor who talks to it through the page."""
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_SECONDS = 30.0
+
+expect.set_options(timeout=15_000)
+
+
+# A session's scope would be natural, but while Playwright's synchronous API runs, its event loop
+# counts as running in this thread, and no other test could start one of its own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        reason = f"there is none of {', '.join(CHROMIUM)} on the PATH; install Debian's chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Server:
+    """`parlour run` for one app file; it can be killed and started again at the same address."""
+
+    def __init__(self, folder: Path, source: str, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._file = folder / "app_under_test.py"
+        self._file.write_text(textwrap.dedent(source), encoding="utf-8")
+        self._environment = os.environ | environment
+        self._process: subprocess.Popen[str] | None = None
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "parlour", "run", self._file.name]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--store", f"sqlite:///{self._folder / 'parlour.db'}"]
+        with (self._folder / "stderr.txt").open("a") as errors:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._wait(self._process)
+
+    def _wait(self, process: subprocess.Popen[str]) -> None:
+        """Until the server says where it is, and answers there."""
+        assert process.stdout is not None
+        deadline = time.monotonic() + START_SECONDS
+        said = ""
+        while f"http://127.0.0.1:{self.port}" not in said:
+            ready, _, _ = select.select([process.stdout], [], [], deadline - time.monotonic())
+            line = process.stdout.readline() if ready else ""
+            if not line:
+                pytest.fail(f"the server did not start: {said}\n{self.errors}")
+            said += line
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                with urllib.request.urlopen(self.url, timeout=START_SECONDS):
+                    return
+            except urllib.error.URLError:
+                time.sleep(0.02)
+        pytest.fail(f"the server does not answer: {self.errors}")
+
+    def kill(self) -> None:
+        """As `kill -9` does: no goodbye to anyone."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap(self._process)
+
+    def stop(self) -> None:
+        """As an operator does it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._reap(self._process)
+
+    def _reap(self, process: subprocess.Popen[str]) -> None:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(15)
+        assert process.stdout is not None
+        process.stdout.close()
+        self._process = None
+        print(self.errors)
+
+    @property
+    def errors(self) -> str:
+        return (self._folder / "stderr.txt").read_text(encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a server for an app's source: `serve(source, PARLOUR_LIMITS__UPLOAD_BYTES="1000")`."""
+    with contextlib.ExitStack() as running:
+        yield partial(_start, running, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """A server for an app's source that the tests of a module share, each as its own visitor."""
+    folder = tmp_path_factory.mktemp("house")
+    with contextlib.ExitStack() as running:
+        yield cache(partial(_start, running, folder))
+
+
+def _start(running: contextlib.ExitStack, folder: Path, source: str, **environment: str) -> Server:
+    own = folder / f"server{len(list(folder.iterdir()))}"
+    own.mkdir()
+    server = Server(own, source, environment)
+    running.callback(server.stop)
+    server.start()
+    return server
+
+
+class Chat:
+    """What a visitor sees and does on the page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.composer = page.get_by_label("Message", exact=True)
+        self.log = page.get_by_role("log")
+        self.mine = page.locator(".turn.user .said")
+        self.replies = page.locator(".turn.bot .prose")
+        self.question = page.locator("form.question")
+        self.notices = page.locator(".turn.notice")
+        self.stop = page.get_by_role("button", name="Stop", exact=True)
+        self.status = page.get_by_role("status")
+
+    def say(self, text: str) -> None:
+        self.is_settled()
+        self.composer.fill(text)
+        self.composer.press("Enter")
+
+    def sees(self, text: str) -> Locator:
+        """Wait until the bot has said something with `text` in it."""
+        found = self.replies.filter(has_text=text).last
+        expect(found).to_be_visible()
+        return found
+
+    def is_settled(self) -> None:
+        """Wait until the conversation has its place in the page's address."""
+        expect(self.page).to_have_url(re.compile(r"[?]s=\w+$"))
+
+    def is_open(self) -> None:
+        """Wait until the conversation is there and up to date."""
+        self.is_settled()
+        expect(self.log).to_have_attribute("aria-busy", "false")
+
+    @property
+    def session(self) -> str:
+        self.is_open()
+        return urlsplit(self.page.url).query.removeprefix("s=")
+
+    def transcript(self) -> str:
+        return self.log.inner_text()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Chat]]:
+    """Opens the page as a new visitor, or in another tab of one: `visit(server, tab_of=chat)`.
+
+    Whatever a test is about, no request leaves the host and nothing on the page fails.
+    """
+    contexts: list[BrowserContext] = []
+    foreign: list[str] = []
+    errors: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        # the browser itself reports each lost connection and refused upload
+        if message.type == "error" and not message.text.startswith(
+            ("WebSocket connection to", "Failed to load resource")
+        ):
+            errors.append(message.text)
+
+    def start(
+        server: Server, *, tab_of: Chat | None = None, path: str = "", **options: object
+    ) -> Chat:
+        if tab_of is None:
+            contexts.append(browser.new_context(**options))
+        context = contexts[-1] if tab_of is None else tab_of.page.context
+        page = context.new_page()
+        host = urlsplit(server.url).netloc
+
+        def requested(request: Request) -> None:
+            url = urlsplit(request.url)
+            if url.scheme not in ("data", "blob") and url.netloc != host:
+                foreign.append(request.url)
+
+        page.on("request", requested)
+        page.on("console", heard)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(server.url + path)
+        return Chat(page)
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not foreign
+    assert not errors
