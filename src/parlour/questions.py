@@ -412,9 +412,14 @@ def describe_answer(question: Question, value: Raw, files: Sequence[OfferedFile]
             return ", ".join(file.name for file in files)
         case FormQuestion() if isinstance(given, dict):
             fields = cast("dict[str, object]", given)
-            return ", ".join(f"{name}: {_brief(item)}" for name, item in fields.items())
+            return "\n".join(f"{_label(name)}: {_brief(item)}" for name, item in fields.items())
         case _:
             return _brief(given)
+
+
+def _label(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
 
 
 def _brief(item: object) -> str:

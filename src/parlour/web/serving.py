@@ -27,6 +27,7 @@ _SWITCH_SECONDS = 0.0005
 for the 5 ms of Python's default when it comes back from the disk."""
 _COLLECT = (20_000, 20, 50)
 """A round leaves no cycles behind, so the collector need not look so often."""
+_BACKLOG = 2048
 _PLAN = "PARLOUR_RUN"
 
 
@@ -46,7 +47,7 @@ class ServePlan:
 
 def serve(plan: ServePlan) -> None:
     """Serve until a signal says otherwise. Raises `AppNotLoaded`, `BadSettings`, `StoreError`."""
-    app = load_app(plan.app)
+    app = None if plan.watch else load_app(plan.app)
     listener = _listen(plan)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -55,7 +56,7 @@ def serve(plan: ServePlan) -> None:
     os.environ[_PLAN] = msgspec.json.encode(plan).decode()
     if plan.open:
         webbrowser.open(address)
-    if plan.watch:
+    if app is None:
         config = _config(plan, "parlour.web.serving:application", factory=True)
         ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
         return
@@ -122,6 +123,7 @@ def _listen(plan: ServePlan) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((plan.host, plan.port))
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise AppNotLoaded(
