@@ -14,7 +14,7 @@ chat: $(READY)           ## the same, in this terminal
 
 test: $(READY)           ## every test
 	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage report --include='src/parlour/events.py,src/parlour/questions.py,src/parlour/state.py,src/parlour/transports/codecs/*' --fail-under=100
+	$(BIN)/python -m coverage report --include='src/parlour/events.py,src/parlour/questions.py,src/parlour/state/*,src/parlour/transports/codecs/*' --fail-under=100
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

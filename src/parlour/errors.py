@@ -144,3 +144,8 @@ class RoundStopped(Unwinding):
 
 class RoundDropped(Unwinding):
     """The worker may not go on with the session."""
+
+
+def describe(error: BaseException) -> str:
+    """What an exception says, bounded, and fit to be stored: valid Unicode."""
+    return str(error)[:2000].encode("utf-8", "replace").decode()

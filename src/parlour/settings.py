@@ -89,8 +89,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A waiting round leaves memory after this time."""
     expire_after: float | None = None
     """A session nobody uses is closed after this time; None: never."""
-    snapshot_every: int = 256
-    """Records between two snapshots of a session's state."""
+    snapshot_every: int = 2048
+    """Records between two snapshots of a session that stays in memory; one that leaves it after
+    more than a few has one made then."""
     limits: Limits = msgspec.field(default_factory=Limits)
     """How much of everything there may be."""
 

@@ -7,9 +7,9 @@ import logging
 from typing import Any
 
 import pytest
-from conftest import House, run, said, settled, until
 
 import parlour
+from conftest import House, run, said, settled, until
 from parlour.events import QuestionAsked, RoundFinished, StepFinished
 
 promise = pytest.mark.promise
@@ -632,5 +632,34 @@ def test_an_effect_with_other_arguments_than_recorded_is_divergence(
         async with house.running(app("two")) as running:
             session = await running.get_session(session.id)
             assert (await session.answer("so")).status == "diverged"
+
+    run(main())
+
+
+@promise("P9")
+def test_a_session_that_was_to_close_and_diverges_begins_again(house: House) -> None:
+    async def main() -> None:
+        house.settings = parlour.Settings(on_divergence="restart")
+        old, new = parlour.App(), parlour.App()
+
+        @old.on_open
+        async def ask(session: parlour.Session) -> None:
+            session.close()
+            await session.ask("Name?")
+
+        @new.on_open
+        async def leave(session: parlour.Session) -> None:
+            session.close()
+            session.reply("bye")
+
+        async with house.running(old) as running:
+            session = await running.get_session()
+            await house.crash(running)
+        async with house.running(new) as running:
+            session = await running.get_session(session.id)
+            assert (await session.answer("Ada")).status == "diverged"
+            while (await session.state()).phase != "closed":
+                await asyncio.sleep(0.001)
+            assert (await said(session))[-1] == "bot: bye"
 
     run(main())

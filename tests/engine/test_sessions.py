@@ -6,13 +6,14 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import pytest
-from conftest import House, run, said, settled, types, until
 
 import parlour
+from conftest import House, run, said, settled, types, until
 from parlour.engine.local import AsyncLocalSession
 from parlour.errors import Refused, SessionOver, StoreUnavailable
 from parlour.events import (
@@ -865,7 +866,7 @@ def test_a_clock_that_is_set_back_delays_no_answer_and_repeats_nothing(house: Ho
     run(main())
 
 
-# -- ends and the rest ------------------------------------------------------------------------------
+# -- ends and the rest ---------------------------------------------------------------------
 
 
 def test_a_closed_session_says_goodbye_and_takes_nothing_more(house: House) -> None:
@@ -1068,5 +1069,72 @@ def test_a_session_handle_cannot_be_used_after_its_round(house: House) -> None:
             await session.send_message("x")
             with pytest.raises(SessionOver):
                 kept[0].reply("late")
+
+    run(main())
+
+
+@promise("P13")
+def test_a_failure_whose_text_is_no_valid_unicode_ends_its_round(house: House) -> None:
+    async def main() -> None:
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            if message.text == "step":
+
+                def broken() -> None:
+                    raise OSError("caf\udce9 not found")
+
+                await session.step(broken)
+            raise OSError("caf\udce9 not found")
+
+        async with house.running(app) as running:
+            session = await running.get_session()
+            assert (await session.send_message("x")).status == "failed"
+            assert (await session.send_message("step")).status == "failed"
+
+    run(main())
+
+
+def test_a_form_whose_model_is_stricter_than_its_schema_is_asked_again(house: House) -> None:
+    async def main() -> None:
+        @dataclass
+        class Guest:
+            name: str
+
+            def __post_init__(self) -> None:
+                if self.name != "Ada":
+                    raise ValueError("only Ada")
+
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            session.reply((await session.ask("Who?", Guest)).name)
+
+        async with house.running(app) as running:
+            session = await running.get_session()
+            await session.send_message("x")
+            again = await session.answer({"name": "Bob"})
+            assert again.question is not None
+            assert "only Ada" in again.question.note
+            assert (await session.answer({"name": "Ada"})).reply == "Ada"
+
+    run(main())
+
+
+def test_a_wait_without_an_end_is_refused_with_the_cure(house: House) -> None:
+    async def main() -> None:
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            await session.sleep(float("inf"))
+
+        async with house.running(app) as running:
+            session = await running.get_session()
+            result = await session.send_message("x")
+            assert result.status == "failed"
+            assert "century" in result.reason
 
     run(main())

@@ -29,11 +29,16 @@ class Handlers:
 
     def add(self, cause: Cause, handler: Handler) -> None:
         """Answer `cause` by `handler`. Raises `ValueError` if that is taken or does not fit."""
-        taken = self._handlers.get(cause)
-        if taken is not None:
+        name = _name(handler)
+        if cause in self._handlers:
             raise ValueError(
-                f"on_{cause} is {taken.__qualname__} already; one function answers it, "
+                f"on_{cause} is {_name(self._handlers[cause])} already; one function answers it, "
                 "which may call others"
+            )
+        if inspect.isasyncgenfunction(handler) or inspect.isgeneratorfunction(handler):
+            raise ValueError(
+                f"on_{cause} wants a function that replies, and {name} yields; "
+                "stream what a generator gives by `await session.stream_from(...)`"
             )
         wanted = 2 if cause in ("message", "signal") else 1
         try:
@@ -41,11 +46,11 @@ class Handlers:
         except TypeError:
             what = "(session, message)" if wanted > 1 else "(session)"
             raise ValueError(
-                f"on_{cause} calls its function with {what}; {handler.__qualname__} takes "
+                f"on_{cause} calls its function with {what}; {name} takes "
                 f"{inspect.signature(handler)}"
             ) from None
         self._handlers[cause] = handler
-        if not inspect.iscoroutinefunction(handler):
+        if not _is_async(handler):
             self._plain.add(cause)
 
     def respond(self, session: Session, round: Round, /) -> Awaitable[None]:  # noqa: A002
@@ -59,3 +64,12 @@ class Handlers:
         if cause in self._plain:
             return run_blocking(session, handler, *arguments)
         return handler(session, *arguments)
+
+
+def _name(handler: Handler) -> str:
+    return getattr(handler, "__qualname__", None) or type(handler).__qualname__
+
+
+def _is_async(handler: Handler) -> bool:
+    call = getattr(type(handler), "__call__", None)  # noqa: B004 - an object may be a handler
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)

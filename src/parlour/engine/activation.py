@@ -87,7 +87,6 @@ class Activation:
         "gone",
         "id",
         "in_rest_queue",
-        "in_watch_queue",
         "local",
         "runner",
         "state",
@@ -103,7 +102,6 @@ class Activation:
         self.local: dict[str, Any] = {}
         self.gone = False
         self.in_rest_queue = False
-        self.in_watch_queue = False
         self._at = 0.0
         self._size = 0
         self._inflight_size = 0
@@ -145,7 +143,9 @@ class Activation:
         if any(type(event) is RoundFinished for event in events):
             events = [*self.runner.cut_streams(), *events]
         first = self.commit(events, command.id)
-        self._when_durable(first, done, command.id, repeated=False)
+        # A stop may be preceded by what was cut off; a repetition is told the same record.
+        named = self.state.recent.seq(command.id) or first
+        self._when_durable(named, done, command.id, repeated=False)
         self.runner.follow(events)
 
     def advance(self) -> None:
@@ -389,7 +389,7 @@ class Activation:
 
     def snapshot_to_keep(self) -> Append | None:
         """A snapshot worth keeping when the session leaves memory."""
-        if self.state.seq - self._snapshot_seq < self.engine.settings.snapshot_every // 4:
+        if self.state.seq - self._snapshot_seq < self.engine.settings.snapshot_every // 32:
             return None
         return Append(
             session=self.id,

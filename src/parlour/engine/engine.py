@@ -56,6 +56,7 @@ log = logging.getLogger("parlour.engine")
 
 _HORIZON = 60.0
 _TICK = 1.0
+_AT_ONCE = 64
 
 
 class Engine:
@@ -92,9 +93,10 @@ class Engine:
         self._waking: dict[str, list[tuple[str | None, Command, Done]]] = {}
         self._fanout = Fanout(limits.listeners_per_session)
         self._timers: list[tuple[float, str, bool]] = []
-        self._watched: list[tuple[float, int, Activation]] = []
-        self._resting: list[tuple[float, int, Activation]] = []
+        self._working: dict[str, Activation] = {}
+        self._resting: dict[str, tuple[float, Activation]] = {}
         self._alarm = asyncio.Event()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._next_sweep = 0.0
         self._next_expiry = 0.0
         self._stopping = False
@@ -351,6 +353,11 @@ class Engine:
         for user, command, done in waiting:
             self.submit(session, user, command, done)
 
+    async def _wake_in_turn(self, session: str, *, resume: bool) -> None:
+        """The same when time asks for it, which may be for many sessions at once."""
+        async with self._turns:
+            await self._wake(session, resume=resume)
+
     def _tell_all(self, session: str, refusal: Refused) -> None:
         for _, _, done in self._waking.pop(session, []):
             done(refusal)
@@ -403,6 +410,8 @@ class Engine:
         """The activation has left memory."""
         if self._live.get(activation.id) is activation:
             del self._live[activation.id]
+            self._resting.pop(activation.id, None)
+            self.stands(activation)
         if not self._stopping:
             self.spawn(self._let_go(activation))
 
@@ -443,19 +452,21 @@ class Engine:
             if self._timers[0][1] == session:
                 self._alarm.set()
 
-    def watch(self, activation: Activation) -> None:
-        """Look whether this session's round takes too long, once that may be."""
-        if not activation.in_watch_queue:
-            activation.in_watch_queue = True
-            when = self.clock.monotonic() + self.settings.limits.round_seconds
-            heapq.heappush(self._watched, (when, id(activation), activation))
+    def works(self, activation: Activation) -> None:
+        """A handler of this session runs; it is looked at now and then until `stands`."""
+        self._working[activation.id] = activation
+
+    def stands(self, activation: Activation) -> None:
+        """No handler of this session runs any more."""
+        if self._working.get(activation.id) is activation:
+            del self._working[activation.id]
 
     def watch_rest(self, activation: Activation) -> None:
         """Look whether this session may leave memory, once that may be."""
         if not activation.in_rest_queue:
             activation.in_rest_queue = True
             when = self.clock.monotonic() + self._patience(activation)
-            heapq.heappush(self._resting, (when, id(activation), activation))
+            self._resting[activation.id] = (when, activation)
 
     def abandon_later(self, runner: Runner, task: asyncio.Task[None]) -> None:
         """If a stopped handler does not end in time, the session goes on without it."""
@@ -488,13 +499,9 @@ class Engine:
         await self._sweep()
         self._fire_timers()
         now = self.clock.monotonic()
-        while self._watched and self._watched[0][0] <= now:
-            _, number, activation = heapq.heappop(self._watched)
-            again = None if activation.gone else activation.runner.check_time()
-            if again is None:
-                activation.in_watch_queue = False
-            else:
-                heapq.heappush(self._watched, (again, number, activation))
+        if self._working:
+            for activation in tuple(self._working.values()):
+                activation.runner.check_time(now)
         self._rest(now)
         await self._expire()
 
@@ -507,7 +514,7 @@ class Engine:
                 activation.advance()
             elif session not in self._waking:
                 self._waking[session] = []
-                self.spawn(self._wake(session, resume=resume))
+                self.spawn(self._wake_in_turn(session, resume=resume))
 
     async def _sweep(self) -> None:
         """Learn from the store which sessions have something to do soon."""
@@ -522,14 +529,19 @@ class Engine:
                 heapq.heappush(self._timers, (when, session, when == 0.0))
 
     def _rest(self, now: float) -> None:
-        while self._resting and self._resting[0][0] <= now:
-            _, number, activation = heapq.heappop(self._resting)
+        while self._resting:
+            session, (when, activation) = next(iter(self._resting.items()))
+            if when > now:
+                return
+            del self._resting[session]
+            activation.in_rest_queue = False
+            if activation.gone:
+                continue
             patient_until = activation.runner.active + self._patience(activation)
-            if activation.gone or (patient_until <= now and activation.try_rest()):
-                activation.in_rest_queue = False
-            else:
+            if patient_until > now or not activation.try_rest():
+                activation.in_rest_queue = True
                 again = max(patient_until, now + _TICK)
-                heapq.heappush(self._resting, (again, number, activation))
+                self._resting[session] = (again, activation)
 
     def _patience(self, activation: Activation) -> float:
         running = activation.state.round is not None

@@ -28,6 +28,7 @@ from parlour.errors import (
     StepFailed,
     StepInterrupted,
     UnjournaledAwait,
+    describe,
 )
 from parlour.events import (
     AnyEvent,
@@ -327,7 +328,7 @@ class Journal:
         if isinstance(error, StepFailed):
             kind, reason = error.type, error.reason
         else:
-            kind, reason = type(error).__qualname__, str(error)[:2000]
+            kind, reason = type(error).__qualname__, describe(error)
         self._commit(StepRaised(path=path, digest=digest, error=kind, reason=reason))
         raise StepFailed(name, kind, reason) from error
 

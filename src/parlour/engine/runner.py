@@ -22,6 +22,7 @@ from parlour.errors import (
     RoundStopped,
     SessionOver,
     Unwinding,
+    describe,
 )
 from parlour.events import (
     Event,
@@ -179,8 +180,7 @@ class Runner:
             self._run(journal, scope, running), loop=engine.loop, context=context
         )
         self._task.add_done_callback(self._ended)
-        if not self._activation.in_watch_queue:
-            engine.watch(self._activation)
+        engine.works(self._activation)
 
     async def _run(self, journal: Journal, scope: Scope, running: RoundState) -> None:
         self.fresh = False
@@ -201,7 +201,7 @@ class Runner:
             if journal.dead is None:
                 status, error = "failed", self._report("the handler cancelled itself")
         except Diverged as divergence:
-            status, detail = "diverged", str(divergence)
+            status, detail = "diverged", describe(divergence)
             error = self._report(f"diverged: {divergence}")
             reason = self._reason(divergence) or _UPDATED
             again = self._activation.engine.settings.on_divergence == "restart"
@@ -233,7 +233,7 @@ class Runner:
             journal.kill(SessionOver("the round is over; this session handle ended with it"))
             if status != "done":
                 journal.cancel_tasks()
-            if journal.closing and not isinstance(events[-1], SessionClosed):
+            if journal.closing and isinstance(events[-1], RoundFinished):
                 events.append(SessionClosed())
         activation.commit(events)
 
@@ -242,6 +242,7 @@ class Runner:
             return
         self._task = None
         activation = self._activation
+        activation.engine.stands(activation)
         if not task.cancelled() and task.exception() is not None:
             log.error("a round's task failed", exc_info=task.exception())
             activation.drop("the round's task failed")
@@ -303,6 +304,7 @@ class Runner:
             self._activation.engine.settings.limits.stop_seconds,
         )
         self._task = self.journal = None
+        self._activation.engine.stands(self._activation)
         self.go_on()
 
     def hibernate(self) -> bool:
@@ -313,18 +315,15 @@ class Runner:
         self.unwind(Hibernated("the round waits outside of memory"))
         return True
 
-    def check_time(self) -> float | None:
-        """End the round if it has worked for too long; when to look again, None if never."""
+    def check_time(self, now: float) -> None:
+        """End the round if by `now` it has worked for too long without waiting."""
         journal, engine = self.journal, self._activation.engine
         running = self._activation.state.round
-        if running is None or journal is None or journal.dead is not None:
-            return None
         limit = engine.settings.limits.round_seconds
-        now = engine.clock.monotonic()
-        if journal.rests:
-            return now + limit
-        if now - self.active < limit:
-            return self.active + limit
+        if running is None or journal is None or journal.dead is not None:
+            return
+        if journal.rests or now - self.active < limit:
+            return
         what = f"round {running.number} worked for more than {limit:g} s"
         events = self.cut_streams()
         events += finish_round(
@@ -333,7 +332,6 @@ class Runner:
         self._activation.commit(events)
         self.unwind(RoundStopped("the round took too long"))
         self.go_on()
-        return None
 
     def _rest_later(self) -> None:
         activation = self._activation
@@ -352,5 +350,5 @@ class Runner:
 
     def _reason(self, failure: Exception) -> str:
         if self._activation.engine.settings.development:
-            return f"{type(failure).__name__}: {failure}"[:2000]
+            return f"{type(failure).__name__}: {describe(failure)}"
         return ""

@@ -4,8 +4,10 @@ Stands between the styles of agents, which use it, and the engine, which fills `
 """
 
 from parlour.session.agent import Agent, File, Message, Round, SignalMessage
+from parlour.session.base import User
 from parlour.session.blocking import BlockingSession, run_blocking
-from parlour.session.handle import Retry, Session, Stream, User
+from parlour.session.handle import Retry, Session
+from parlour.session.stream import Stream
 
 __all__ = [
     "Agent",

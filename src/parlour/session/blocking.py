@@ -12,8 +12,9 @@ from uuid import UUID
 from parlour.questions import Question
 from parlour.session.agent import File, Message
 from parlour.session.asking import Options
+from parlour.session.base import SessionBase, User
 from parlour.session.effects import Effects
-from parlour.session.handle import Session, SessionBase, User
+from parlour.session.handle import Session
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ import asyncio
 import datetime as dt
 import inspect
 import mimetypes
-import random
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -23,32 +22,29 @@ from collections.abc import (
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar, cast, get_type_hints, overload
-from uuid import UUID, uuid4
+from typing import Any, TypeVar, cast, get_type_hints, overload
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw
 
-from parlour.errors import AskTimeout, NotStorable, SessionOver
+from parlour.errors import AskTimeout, NotStorable, describe
 from parlour.events import (
-    CostAdded,
     FileRef,
     MessageAdded,
-    UserVariableSet,
-    VariableDeleted,
-    VariableSet,
 )
 from parlour.questions import FileQuestion, Question
 from parlour.session.agent import File, Message
 from parlour.session.asking import Options, Prompt, choice_for, form_for, prompt_for
-from parlour.session.effects import Effects, Receipt, StreamSink
+from parlour.session.base import SessionBase, User
+from parlour.session.effects import Receipt
+from parlour.session.stream import Stream
 from parlour.session.values import decode_value, digest, encode_value
-from parlour.state import Said
 
 T = TypeVar("T")
 D = TypeVar("D")
 _MISSING: Any = object()
+_FOREVER = 100 * 366 * 86_400.0
 Validator = Callable[[Any], str | None]
 
 
@@ -60,218 +56,6 @@ class Retry:
     delay: float = 1.0
     backoff: float = 2.0
     on: tuple[type[Exception], ...] = (Exception,)
-
-
-class User:
-    """The person the session belongs to, and what is kept of them across their sessions."""
-
-    def __init__(self, effects: Effects) -> None:
-        self._effects = effects
-
-    @property
-    def id(self) -> str:
-        return self._effects.user
-
-    def set(self, name: str, value: object) -> Receipt:
-        """Keep a value for this user, for all their sessions; the last writer wins."""
-        data, kind = encode_value(value)
-        return self._effects.record(
-            "user.set",
-            name,
-            lambda path: UserVariableSet(name=name, value=data, kind=kind, path=path),
-        )
-
-    def delete(self, name: str) -> Receipt:
-        return self.set(name, None)
-
-    async def get(self, name: str, default: Any = None) -> Any:
-        """What any session of this user has set last; recorded, so that a replay sees the same."""
-
-        async def look() -> tuple[Raw, str]:
-            found = await self._effects.user_value(name)
-            return (Raw(b"null"), "") if found is None else (found.value, found.kind)
-
-        data, kind = await self._effects.perform("user.get", name, "", look)
-        value = decode_value(data, kind)
-        return default if value is None else value
-
-
-class SessionBase:
-    """What needs no waiting and is the same in both kinds of handlers."""
-
-    def __init__(self, effects: Effects) -> None:
-        self._effects = effects
-
-    @property
-    def effects(self) -> Effects:
-        """What runs this session; for adapters, not for handlers."""
-        return self._effects
-
-    @property
-    def id(self) -> str:
-        """The session's id: 128 random bits in hexadecimal."""
-        return self._effects.session_id
-
-    @property
-    def local(self) -> dict[str, Any]:
-        """A scratchpad for what cannot be stored; empty after a crash or a rest.
-
-        Rebuild in `@app.on_wake` what a session needs here.
-        """
-        return self._effects.local
-
-    @overload
-    def get(self, name: str) -> Any: ...
-    @overload
-    def get(self, name: str, default: D) -> Any | D: ...
-    @overload
-    def get(self, name: str, default: D, type: type[T]) -> T | D: ...
-    @overload
-    def get(self, name: str, *, type: type[T]) -> T | None: ...
-    def get(self, name: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002
-        """A variable of this session, or `default`; a copy, so `set` it again after changing it.
-
-        Declare `type` to get a dataclass, struct or model back as itself.
-        """
-        found = self._effects.view.variables.get(name)
-        if found is None:
-            return default
-        return decode_value(found.value, found.kind, type)
-
-    @property
-    def variables(self) -> dict[str, Any]:
-        """All variables of this session, as a copy."""
-        stored = self._effects.view.variables
-        return {name: decode_value(item.value, item.kind) for name, item in stored.items()}
-
-    @property
-    def history(self) -> tuple[Message, ...]:
-        """The newest messages, oldest first, up to `limits.history_messages`."""
-        return tuple(self._message(said) for said in self._effects.view.history)
-
-    @property
-    def files(self) -> tuple[File, ...]:
-        """All files of the session, oldest first."""
-        return tuple(self._file(ref) for ref in self._effects.view.files)
-
-    @property
-    def file(self) -> File | None:
-        """The newest file of the session."""
-        files = self._effects.view.files
-        return self._file(files[-1]) if files else None
-
-    @property
-    def workspace(self) -> Path:
-        """A folder that belongs to this session alone and goes when it is erased."""
-        return self._effects.workspace()
-
-    def _file(self, ref: FileRef) -> File:
-        return File(
-            id=ref.id,
-            name=ref.name,
-            type=ref.type,
-            size=ref.size,
-            path=self._effects.file_path(ref),
-        )
-
-    def _message(self, said: Said) -> Message:
-        return Message(
-            text=said.text,
-            role=said.role,
-            files=tuple(self._file(ref) for ref in said.files),
-            seq=said.seq,
-            at=said.at,
-        )
-
-    def _record_reply(self, text: str) -> Receipt:
-        return self._effects.record(
-            "reply", "", lambda path: MessageAdded(role="bot", text=text, path=path)
-        )
-
-    def _record_set(self, name: str, value: object) -> Receipt:
-        data, kind = encode_value(value)
-        return self._effects.record(
-            "set", name, lambda path: VariableSet(name=name, value=data, kind=kind, path=path)
-        )
-
-    def _record_delete(self, name: str) -> Receipt:
-        return self._effects.record(
-            "delete", name, lambda path: VariableDeleted(name=name, path=path)
-        )
-
-    def _record_cost(
-        self,
-        amount: float | None,
-        input_tokens: int,
-        output_tokens: int,
-        model: str,
-        currency: str,
-    ) -> Receipt:
-        return self._effects.record(
-            "cost",
-            "",
-            lambda path: CostAdded(
-                path=path,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                amount=amount,
-                currency=currency,
-                model=model,
-            ),
-        )
-
-    def _draw_time(self) -> dt.datetime:
-        drawn = self._effects.draw("now", lambda: encode_value(dt.datetime.now(dt.UTC))[0])
-        return msgspec.json.decode(drawn, type=dt.datetime)
-
-    def _draw_random(self) -> float:
-        drawn = self._effects.draw("random", lambda: encode_value(random.random())[0])  # noqa: S311
-        return msgspec.json.decode(drawn, type=float)
-
-    def _draw_uuid(self) -> UUID:
-        drawn = self._effects.draw("uuid", lambda: encode_value(uuid4())[0])
-        return msgspec.json.decode(drawn, type=UUID)
-
-
-class Stream:
-    """A message that is written bit by bit: shown live, recorded once, when it is complete.
-
-    Used as `async with session.stream() as out: out.write(token)`. In a replay of a message that
-    is recorded already, `recorded` is True and what is written is swallowed.
-    """
-
-    def __init__(self, effects: Effects, name: str) -> None:
-        self._effects = effects
-        self._name = name
-        self._sink: StreamSink | None = None
-
-    @property
-    def text(self) -> str:
-        """What has been written so far."""
-        return "" if self._sink is None else self._sink.text
-
-    @property
-    def recorded(self) -> bool:
-        return self._sink is not None and self._effects.streamed(self._sink)
-
-    def write(self, text: str) -> None:
-        """Add to the message; shown at once, stored at the end of the `async with`."""
-        if self._sink is None:
-            raise SessionOver("write inside `async with session.stream() as out:`")
-        self._sink.write(text)
-
-    async def __aenter__(self) -> Self:
-        self._sink = self._effects.stream(self._name)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._sink is not None and (error is None or isinstance(error, Exception)):
-            self._effects.end_stream(self._sink)
 
 
 class Session(SessionBase):
@@ -523,7 +307,12 @@ class Session(SessionBase):
                 if default is None:
                     raise AskTimeout(f"nobody answered in time: {text}")
                 return default
-            value = prompt.read(answer.value)
+            try:
+                value = prompt.read(answer.value)
+            except NotStorable as unfit:
+                # A model may be stricter than the schema that the answer was checked against.
+                note = describe(unfit.__cause__ or unfit)
+                continue
             complaint = _complaint(validate, value)
             if complaint is None:
                 return value
@@ -663,7 +452,12 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def _seconds(time: float | dt.timedelta | None) -> float | None:
-    return time.total_seconds() if isinstance(time, dt.timedelta) else time
+    seconds = time.total_seconds() if isinstance(time, dt.timedelta) else time
+    if seconds is not None and not 0 <= seconds < _FOREVER:
+        raise ValueError(
+            f"{seconds} is no time to wait: give seconds from 0 up to a century, or None for ever"
+        )
+    return seconds
 
 
 def _complaint(validate: Validator | None, value: object) -> str | None:

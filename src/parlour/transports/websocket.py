@@ -92,7 +92,6 @@ class Connection:
         self._greeted = False
         self._outbox: list[str] = []
         self._waiting = 0
-        self._sending = False
         self._limit = engine.settings.limits.listener_bytes
         self._sending: asyncio.Task[None] | None = None
         self._flushes = False
@@ -164,7 +163,7 @@ class Connection:
         self._outbox.append(frame)
         self._waiting += len(frame)
         # What one turn of the loop brings is bounded by others; slow is who does not take it.
-        if self._waiting > self._limit and self._sending:
+        if self._waiting > self._limit and self._sending is not None:
             self._outbox.clear()
             self._waiting = 0
             self.end(_TOO_SLOW, "this client reads too slowly; attach again after your place")

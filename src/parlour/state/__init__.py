@@ -1,0 +1,64 @@
+"""The pure core: what a session is, and what may follow.
+
+`decide` turns a command into events or refuses it; `evolve` applies one event; `fold` applies a
+log. No clock, no randomness, no I/O: times and ids come in as arguments.
+"""
+
+from parlour.state.decide import (
+    check_command_id,
+    check_variable,
+    decide,
+    finish_round,
+    next_round,
+    open_session,
+    overdue,
+)
+from parlour.state.evolve import MOVES, PHASE_AFTER, Move, evolve, evolve_all, fold
+from parlour.state.model import (
+    Effect,
+    EffectOutcome,
+    Heard,
+    Pending,
+    Phase,
+    Recent,
+    RoundState,
+    Rules,
+    Said,
+    State,
+    Stored,
+    View,
+    Window,
+)
+from parlour.state.snapshot import SNAPSHOT_VERSION, decode_snapshot, encode_snapshot
+
+__all__ = [
+    "MOVES",
+    "PHASE_AFTER",
+    "SNAPSHOT_VERSION",
+    "Effect",
+    "EffectOutcome",
+    "Heard",
+    "Move",
+    "Pending",
+    "Phase",
+    "Recent",
+    "RoundState",
+    "Rules",
+    "Said",
+    "State",
+    "Stored",
+    "View",
+    "Window",
+    "check_command_id",
+    "check_variable",
+    "decide",
+    "decode_snapshot",
+    "encode_snapshot",
+    "evolve",
+    "evolve_all",
+    "finish_round",
+    "fold",
+    "next_round",
+    "open_session",
+    "overdue",
+]

@@ -1,0 +1,297 @@
+"""What a command causes, or why it is refused. The caller applies the events."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from msgspec import Raw
+
+from parlour.errors import InvalidAnswer, Refused
+from parlour.events import (
+    Answer,
+    AnswerRejected,
+    Assign,
+    Cause,
+    Close,
+    Command,
+    Event,
+    FileRef,
+    MessageAdded,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionClosed,
+    RoundFinished,
+    RoundStarted,
+    Say,
+    SessionClosed,
+    SessionOpened,
+    Signal,
+    SignalReceived,
+    Status,
+    Stop,
+    TimerFired,
+    VariableDeleted,
+    VariableSet,
+)
+from parlour.questions import OfferedFile, describe_answer, read_answer
+from parlour.settings import Limits
+from parlour.state.evolve import running_round
+from parlour.state.model import (
+    Phase,
+    Rules,
+    State,
+)
+
+_MAX_ID = 128
+
+
+def decide(state: State, command: Command, rules: Rules, now: float) -> list[Event]:
+    """The events that `command` causes at time `now` (Unix seconds); the caller applies them.
+
+    The caller has looked into `state.recent` for a repetition. Raises `Refused`: nothing happens.
+    """
+    if state.phase is Phase.NEW:
+        raise Refused("unknown_session", "There is no such session.")
+    if state.phase is Phase.CLOSED or (state.round is not None and state.round.cause == "close"):
+        raise Refused("closed", "This session is closed; open a new one.")
+    check_command_id(command.id)
+    match command:
+        case Say():
+            return _decide_say(state, command, rules, now)
+        case Answer():
+            return _decide_answer(state, command, rules, now)
+        case Stop():
+            return _decide_stop(state, command, rules)
+        case Signal():
+            return _decide_signal(state, command, rules)
+        case Assign():
+            return _decide_assign(state, command, rules)
+        case Close():  # pragma: no branch - there is no other command
+            return _decide_close(state, command, rules)
+
+
+def open_session(user: str, command: str, causes: frozenset[Cause]) -> list[Event]:
+    """The first events of a session of `user`."""
+    events: list[Event] = [SessionOpened(user=user, command=command)]
+    if "open" in causes:
+        events.append(RoundStarted(round=1, cause="open"))
+    return events
+
+
+def finish_round(
+    state: State,
+    status: Status,
+    *,
+    error: str = "",
+    reason: str = "",
+    command: str = "",
+    again: bool = False,
+    detail: str = "",
+) -> list[Event]:
+    """The events that end the running round; a `close` round ends the session with it.
+
+    With `again`, what it answered waits for another round, before everything else that waits.
+    """
+    running = running_round(state)
+    events: list[Event] = [
+        RoundFinished(
+            round=running.number,
+            status=status,
+            error=error,
+            reason=reason,
+            command=command,
+            again=again and running.source is not None,
+            detail=detail,
+        )
+    ]
+    if again and running.source is None:
+        events.append(RoundStarted(round=running.number + 1, cause=running.cause))
+    elif running.cause == "close":
+        events.append(SessionClosed())
+    return events
+
+
+def next_round(state: State) -> list[Event]:
+    """The start of the round for what waits longest; nothing if nothing waits or a round runs."""
+    if state.phase is not Phase.IDLE or not state.queue:
+        return []
+    first = state.queue[0]
+    return [RoundStarted(round=state.rounds + 1, cause=first.cause, source=first.said.seq)]
+
+
+def overdue(state: State, now: float) -> list[Event]:
+    """What the passing of time has caused by `now`: questions nobody may answer, timers fired."""
+    running = state.round
+    if running is None:
+        return []
+    events: list[Event] = []
+    for seq, path in running.questions.items():
+        asked = cast("QuestionAsked", running.journal[path].event)
+        if asked.deadline is not None and asked.deadline <= now:
+            events.append(QuestionClosed(question=seq, reason="timeout"))
+    events += [TimerFired(path=path) for path, due in running.timers.items() if due <= now]
+    return events
+
+
+def _decide_say(state: State, command: Say, rules: Rules, now: float) -> list[Event]:
+    _check_message(state, command.text, command.files, rules.limits)
+    asked = _answerable(state, now)
+    if asked:
+        answer = Answer(id=command.id, question=asked, text=command.text, files=command.files)
+        return _decide_answer(state, answer, rules, now)
+    if not command.text.strip() and not command.files:
+        raise Refused("invalid", "A message needs some text or a file.")
+    if "message" not in rules.causes:
+        raise Refused("unhandled", "This app takes no messages: it has no on_message.")
+    added = MessageAdded(role="user", text=command.text, files=command.files, command=command.id)
+    if state.round is None:
+        return [added]
+    if rules.incoming == "refuse":
+        raise Refused("busy", "The bot is still answering; try again when it has.", 1.0)
+    if rules.incoming == "interrupt":
+        return [*finish_round(state, "stopped"), added]
+    _check_queue(state, rules)
+    return [added]
+
+
+def _decide_answer(state: State, command: Answer, rules: Rules, now: float) -> list[Event]:
+    _check_message(state, command.text, command.files, rules.limits)
+    if command.value is not None and len(bytes(command.value)) > rules.limits.message_bytes:
+        raise Refused("too_large", f"An answer may have {rules.limits.message_bytes:,} bytes.")
+    running = state.round
+    seq = command.question or _answerable(state, now)
+    path = None if running is None else running.questions.get(seq)
+    if running is None or path is None:
+        raise Refused("no_question", "That question is not open, or no longer.")
+    asked = cast("QuestionAsked", running.journal[path].event)
+    if asked.deadline is not None and asked.deadline <= now:
+        raise Refused("no_question", "The time for that answer is over.")
+    offered = [OfferedFile(file.id, file.name, file.type, file.size) for file in command.files]
+    try:
+        value = read_answer(asked.question, command.value, command.text, offered)
+    except InvalidAnswer as error:
+        shown = command.text or bytes(command.value or b"").decode(errors="replace")
+        return [
+            AnswerRejected(question=seq, text=shown[:1000], reason=str(error), command=command.id)
+        ]
+    text = command.text or describe_answer(asked.question, value, offered)
+    return [
+        QuestionAnswered(
+            question=seq, value=value, text=text, files=command.files, command=command.id
+        )
+    ]
+
+
+def _answerable(state: State, now: float) -> int:
+    """The oldest open question that has time left; 0 if there is none."""
+    if state.round is None:
+        return 0
+    for seq, path in state.round.questions.items():
+        asked = cast("QuestionAsked", state.round.journal[path].event)
+        if asked.deadline is None or asked.deadline > now:
+            return seq
+    return 0
+
+
+def _decide_stop(state: State, command: Stop, rules: Rules) -> list[Event]:
+    running = state.round
+    if running is None or (command.round and command.round != running.number):
+        raise Refused("not_running", "No such round is running.")
+    events = finish_round(state, "stopped", command=command.id)
+    if "stop" in rules.causes and running.cause != "stop":
+        events.append(RoundStarted(round=running.number + 1, cause="stop"))
+    return events
+
+
+def _decide_signal(state: State, command: Signal, rules: Rules) -> list[Event]:
+    if "signal" not in rules.causes:
+        raise Refused("unhandled", "This app takes no signals: it has no on_signal.")
+    _check_name("A signal", command.name)
+    if len(bytes(command.data)) > rules.limits.value_bytes:
+        raise Refused("too_large", f"A signal may carry {rules.limits.value_bytes:,} bytes.")
+    try:
+        msgspec.json.decode(command.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused("invalid", "A signal carries JSON, with text that is Unicode.") from None
+    _check_queue(state, rules)
+    return [SignalReceived(name=command.name, data=command.data, command=command.id)]
+
+
+def _decide_assign(state: State, command: Assign, rules: Rules) -> list[Event]:
+    if command.value is None:
+        if command.name not in state.variables:
+            return []
+        return [VariableDeleted(name=command.name, command=command.id)]
+    check_variable(state, command.name, command.value, rules.limits)
+    return [
+        VariableSet(name=command.name, value=command.value, kind=command.kind, command=command.id)
+    ]
+
+
+def _decide_close(state: State, command: Close, rules: Rules) -> list[Event]:
+    events: list[Event] = []
+    number = state.rounds
+    if state.round is not None:
+        events += finish_round(state, "stopped")
+    if "close" in rules.causes and command.reason == "closed":
+        return [*events, RoundStarted(round=number + 1, cause="close", command=command.id)]
+    return [*events, SessionClosed(reason=command.reason, command=command.id)]
+
+
+def check_command_id(command: str) -> None:
+    """Raises `Refused` for what cannot name a command."""
+    if not command or len(command) > _MAX_ID or not command.isprintable():
+        raise Refused("invalid", f"A command needs an id of 1 to {_MAX_ID} printable characters.")
+
+
+def check_variable(state: State, name: str, value: Raw, limits: Limits) -> None:
+    """Raises `Refused` if the variable is too large, alone or with all the others."""
+    size = len(bytes(value))
+    if size > limits.value_bytes:
+        raise Refused(
+            "too_large",
+            f"The variable {name!r} has {size:,} bytes; at most {limits.value_bytes:,} are kept. "
+            "Put large data into a file of the session's workspace.",
+        )
+    _check_name("A variable", name)
+    old = state.variables.get(name)
+    more = size - len(bytes(old.value)) if old is not None else size + len(name)
+    if state.used + more > limits.variables_bytes:
+        raise Refused(
+            "too_large",
+            f"The variables of a session may have {limits.variables_bytes:,} bytes together; "
+            "delete some, or put large data into a file of the session's workspace.",
+        )
+
+
+def _check_name(what: str, name: str) -> None:
+    if not name or len(name) > _MAX_ID or _bytes_of(name) < 0:
+        raise Refused("invalid", f"{what} needs a name of 1 to {_MAX_ID} characters of Unicode.")
+
+
+def _bytes_of(text: str) -> int:
+    """How long `text` is in UTF-8; -1 if it has surrogates, which UTF-8 cannot hold."""
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return -1
+
+
+def _check_message(state: State, text: str, files: tuple[FileRef, ...], limits: Limits) -> None:
+    size = _bytes_of(text)
+    if size < 0:
+        raise Refused("invalid", "A message is text that is valid Unicode.")
+    if size > limits.message_bytes:
+        raise Refused("too_large", f"A message may have {limits.message_bytes:,} bytes.")
+    if len(files) > limits.files_per_message:
+        raise Refused("too_large", f"A message may have {limits.files_per_message} files.")
+    if files and len(state.files) + len(files) > limits.files_per_session:
+        raise Refused("too_large", f"A session may have {limits.files_per_session} files.")
+
+
+def _check_queue(state: State, rules: Rules) -> None:
+    if len(state.queue) >= rules.limits.queued_messages:
+        raise Refused("busy", "Too much is waiting in this session already.", 2.0)

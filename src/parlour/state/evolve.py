@@ -1,0 +1,398 @@
+"""What an event does. The legal moves are the table `MOVES`; docs/states.md is drawn from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from parlour.errors import IllegalEvent
+from parlour.events import (
+    AnswerRejected,
+    CostAdded,
+    Event,
+    MessageAdded,
+    MessagesTaken,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionClosed,
+    RoundFinished,
+    RoundResumed,
+    RoundStarted,
+    SessionClosed,
+    SessionOpened,
+    SignalReceived,
+    StepFinished,
+    StepRaised,
+    StepStarted,
+    TimerFired,
+    TimerSet,
+    UnknownEvent,
+    UserVariableSet,
+    VariableDeleted,
+    VariableSet,
+)
+from parlour.state.model import (
+    Effect,
+    Heard,
+    Pending,
+    Phase,
+    Recent,
+    RoundState,
+    Said,
+    State,
+    Stored,
+)
+
+_PART = 16
+_LONG = 4096
+"""A new message joins the old ones, and the oldest leave, when this many are new or one is long."""
+
+
+def evolve(state: State, event: Event | UnknownEvent, at: float = 0.0) -> State:
+    """The state after `event`, recorded at `at` (Unix seconds), as the next in the log.
+
+    Raises `IllegalEvent` where `MOVES` does not allow it.
+    """
+    move = MOVES.get(type(event))  # type: ignore[arg-type]
+    if move is None:
+        return replace(state, seq=state.seq + 1)
+    if state.phase not in move.phases:
+        raise IllegalEvent(
+            f"{type(event).__name__} cannot follow record {state.seq} of a session that is "
+            f"{state.phase}"
+        )
+    return move.apply(state, event, at)
+
+
+def evolve_all(state: State, events: Iterable[Event], at: float) -> State:
+    """The state after `events` recorded together; `evolve` for each, without a call for each."""
+    for event in events:
+        move = MOVES[type(event)]
+        if state.phase not in move.phases:
+            return evolve(state, event, at)  # which raises
+        state = move.apply(state, event, at)
+    return state
+
+
+def fold(events: Iterable[tuple[Event | UnknownEvent, float]], state: State | None = None) -> State:
+    """The state after all `events`, each with the time it was recorded at."""
+    result = State() if state is None else state
+    for event, at in events:
+        result = evolve(result, event, at)
+    return result
+
+
+def _opened(state: State, event: SessionOpened, _at: float) -> State:
+    return replace(
+        state,
+        seq=state.seq + 1,
+        user=event.user,
+        phase=Phase.IDLE,
+        recent=_remember(state, event.command),
+    )
+
+
+def _message_added(state: State, event: MessageAdded, at: float) -> State:
+    seq = state.seq + 1
+    said = Said(seq, event.role, event.text, event.files, at)
+    running = state.round
+    if event.role == "user":
+        return replace(
+            state,
+            seq=seq,
+            heard=_longer(state, said),
+            queue=(*state.queue, Pending("message", said)),
+            files=state.files + event.files if event.files else state.files,
+            recent=_remember(state, event.command),
+        )
+    if running is None:
+        raise IllegalEvent(f"a message of the bot cannot stand outside a round (record {seq})")
+    return replace(
+        state,
+        seq=seq,
+        heard=_longer(state, said),
+        files=state.files + event.files if event.files else state.files,
+        round=_journaled(running, seq, event.path, event),
+    )
+
+
+def _signal_received(state: State, event: SignalReceived, at: float) -> State:
+    seq = state.seq + 1
+    pending = Pending("signal", Said(seq, "user", "", (), at), event.name, event.data)
+    return replace(
+        state, seq=seq, queue=(*state.queue, pending), recent=_remember(state, event.command)
+    )
+
+
+def _round_started(state: State, event: RoundStarted, _at: float) -> State:
+    seq = state.seq + 1
+    source, queue = None, state.queue
+    if event.source:
+        source = _waiting(queue, event.source)
+        if source is None:
+            raise IllegalEvent(
+                f"round {event.round} answers record {event.source}, which waits not"
+            )
+        queue = () if len(queue) == 1 else tuple(item for item in queue if item is not source)
+    started = RoundState(
+        number=event.round, cause=event.cause, source=source, started=seq, base=state.view
+    )
+    return replace(
+        state,
+        seq=seq,
+        phase=Phase.RUNNING,
+        rounds=event.round,
+        round=started,
+        queue=queue,
+        recent=_remember(state, event.command) if event.command else state.recent,
+    )
+
+
+def _waiting(queue: tuple[Pending, ...], seq: int) -> Pending | None:
+    for item in queue:
+        if item.said.seq == seq:
+            return item
+    return None
+
+
+def _round_resumed(state: State, _event: RoundResumed, _at: float) -> State:
+    running = running_round(state)
+    return replace(
+        state,
+        seq=state.seq + 1,
+        round=replace(running, resumptions=running.resumptions + 1),
+    )
+
+
+def _round_finished(state: State, event: RoundFinished, _at: float) -> State:
+    running = running_round(state)
+    if event.round != running.number:
+        raise IllegalEvent(f"round {event.round} cannot end while another one runs")
+    again = (running.source,) if event.again and running.source is not None else ()
+    return replace(
+        state,
+        seq=state.seq + 1,
+        phase=Phase.IDLE,
+        round=None,
+        queue=(*again, *state.queue),
+        recent=_remember(state, event.command) if event.command else state.recent,
+    )
+
+
+def _variable_changed(state: State, event: VariableSet | VariableDeleted, _at: float) -> State:
+    seq = state.seq + 1
+    variables = dict(state.variables)
+    old = variables.pop(event.name, None)
+    used = state.used - (len(event.name) + len(bytes(old.value)) if old is not None else 0)
+    if isinstance(event, VariableSet):
+        variables[event.name] = Stored(event.value, event.kind)
+        used += len(event.name) + len(bytes(event.value))
+    running = state.round
+    if running is not None:
+        if event.path:
+            running = _journaled(running, seq, event.path, event)
+        else:
+            running = replace(running, outside=(*running.outside, (seq, event)))
+    return replace(
+        state,
+        seq=seq,
+        variables=variables,
+        used=used,
+        round=running,
+        recent=_remember(state, event.command) if event.command else state.recent,
+    )
+
+
+def _effect(state: State, event: Any, _at: float) -> State:
+    seq = state.seq + 1
+    running = running_round(state)
+    if isinstance(event, StepFinished | StepRaised):
+        begun = running.journal.get(event.path)
+        if begun is not None and isinstance(begun.event, StepStarted):
+            return replace(state, seq=seq, round=_settled(running, event.path, event))
+    return replace(state, seq=seq, round=_journaled(running, seq, event.path, event))
+
+
+def _messages_taken(state: State, event: MessagesTaken, _at: float) -> State:
+    seq = state.seq + 1
+    taken = set(event.sources)
+    queue = tuple(item for item in state.queue if item.said.seq not in taken)
+    running = _journaled(running_round(state), seq, event.path, event)
+    return replace(state, seq=seq, round=running, queue=queue)
+
+
+def _question_asked(state: State, event: QuestionAsked, at: float) -> State:
+    seq = state.seq + 1
+    running = running_round(state)
+    _check_time(event.deadline or 0.0)
+    return replace(
+        state,
+        seq=seq,
+        heard=_longer(state, Said(seq, "bot", event.text, (), at)),
+        round=replace(
+            _journaled(running, seq, event.path, event),
+            questions={**running.questions, seq: event.path},
+        ),
+    )
+
+
+def _question_answered(state: State, event: QuestionAnswered, at: float) -> State:
+    seq = state.seq + 1
+    said = Said(seq, "user", event.text, event.files, at)
+    return replace(
+        state,
+        seq=seq,
+        heard=_longer(state, said),
+        files=state.files + event.files if event.files else state.files,
+        round=_outcome(running_round(state), event),
+        recent=_remember(state, event.command),
+    )
+
+
+def _answer_rejected(state: State, event: AnswerRejected, _at: float) -> State:
+    if event.question not in running_round(state).questions:
+        raise IllegalEvent(f"question {event.question} is not open")
+    return replace(state, seq=state.seq + 1, recent=_remember(state, event.command))
+
+
+def _question_closed(state: State, event: QuestionClosed, _at: float) -> State:
+    return replace(state, seq=state.seq + 1, round=_outcome(running_round(state), event))
+
+
+def _timer_set(state: State, event: TimerSet, _at: float) -> State:
+    seq = state.seq + 1
+    running = running_round(state)
+    _check_time(event.due)
+    return replace(
+        state,
+        seq=seq,
+        round=replace(
+            _journaled(running, seq, event.path, event),
+            timers={**running.timers, event.path: event.due},
+        ),
+    )
+
+
+def _timer_fired(state: State, event: TimerFired, _at: float) -> State:
+    running = running_round(state)
+    if event.path not in running.timers:
+        raise IllegalEvent(f"the timer {event.path} is not set")
+    timers = {path: due for path, due in running.timers.items() if path != event.path}
+    settled = replace(_settled(running, event.path, event), timers=timers)
+    return replace(state, seq=state.seq + 1, round=settled)
+
+
+def _closed(state: State, event: SessionClosed, _at: float) -> State:
+    return replace(
+        state,
+        seq=state.seq + 1,
+        phase=Phase.CLOSED,
+        queue=(),
+        recent=_remember(state, event.command) if event.command else state.recent,
+    )
+
+
+def running_round(state: State) -> RoundState:
+    if state.round is None:
+        raise IllegalEvent(f"record {state.seq + 1} needs a running round")
+    return state.round
+
+
+def _journaled(running: RoundState, seq: int, path: str, event: Any) -> RoundState:
+    if not path or path in running.journal:
+        raise IllegalEvent(f"the journal has {path or 'an effect without a path'!r} already")
+    return replace(running, journal={**running.journal, path: Effect(seq, event)}, resumptions=0)
+
+
+def _settled(running: RoundState, path: str, outcome: Any) -> RoundState:
+    effect = running.journal.get(path)
+    if effect is None or effect.outcome is not None:
+        raise IllegalEvent(f"nothing waits at {path!r}")
+    settled = replace(effect, outcome=outcome)
+    return replace(running, journal={**running.journal, path: settled}, resumptions=0)
+
+
+def _check_time(time: float) -> None:
+    if not math.isfinite(time):
+        raise IllegalEvent(f"{time} is no time: give a finite number of seconds")
+
+
+def _outcome(running: RoundState, event: QuestionAnswered | QuestionClosed) -> RoundState:
+    path = running.questions.get(event.question)
+    if path is None:
+        raise IllegalEvent(f"question {event.question} is not open")
+    questions = {seq: at for seq, at in running.questions.items() if seq != event.question}
+    return replace(_settled(running, path, event), questions=questions)
+
+
+def _longer(state: State, said: Said) -> Heard:
+    heard = state.heard
+    new = (*heard.new, said)
+    if len(new) < _PART and len(said.text) < _LONG:
+        return Heard(heard.old, new)
+    messages = (heard.old + new)[-max(1, state.window.messages) :]
+    size = sum([len(item.text) for item in messages])
+    drop = 0
+    while size > state.window.bytes and drop < len(messages) - 1:
+        size -= len(messages[drop].text)
+        drop += 1
+    return Heard(messages[drop:])
+
+
+def _remember(state: State, command: str) -> Recent:
+    recent = state.recent
+    if not command:
+        return recent
+    young = {**recent.young, command: state.seq + 1}
+    if len(young) * 2 > state.window.commands:
+        return Recent({}, young)
+    return Recent(young, recent.old)
+
+
+class Move(NamedTuple):
+    """In which phases an event may stand, and what it does."""
+
+    phases: tuple[Phase, ...]
+    apply: Callable[[State, Any, float], State]
+
+
+_NEW = (Phase.NEW,)
+_IDLE = (Phase.IDLE,)
+_RUNNING = (Phase.RUNNING,)
+_OPEN = (Phase.IDLE, Phase.RUNNING)
+
+MOVES: Mapping[type[Event], Move] = {
+    SessionOpened: Move(_NEW, _opened),
+    MessageAdded: Move(_OPEN, _message_added),
+    SignalReceived: Move(_OPEN, _signal_received),
+    RoundStarted: Move(_IDLE, _round_started),
+    RoundResumed: Move(_RUNNING, _round_resumed),
+    RoundFinished: Move(_RUNNING, _round_finished),
+    VariableSet: Move(_OPEN, _variable_changed),
+    VariableDeleted: Move(_OPEN, _variable_changed),
+    UserVariableSet: Move(_RUNNING, _effect),
+    StepStarted: Move(_RUNNING, _effect),
+    StepFinished: Move(_RUNNING, _effect),
+    StepRaised: Move(_RUNNING, _effect),
+    QuestionAsked: Move(_RUNNING, _question_asked),
+    QuestionAnswered: Move(_RUNNING, _question_answered),
+    AnswerRejected: Move(_RUNNING, _answer_rejected),
+    QuestionClosed: Move(_RUNNING, _question_closed),
+    TimerSet: Move(_RUNNING, _timer_set),
+    TimerFired: Move(_RUNNING, _timer_fired),
+    MessagesTaken: Move(_RUNNING, _messages_taken),
+    CostAdded: Move(_RUNNING, _effect),
+    SessionClosed: Move(_IDLE, _closed),
+}
+"""The legal moves: which event may stand in which phase, and its function."""
+
+PHASE_AFTER: Mapping[type[Event], Phase] = {
+    SessionOpened: Phase.IDLE,
+    RoundStarted: Phase.RUNNING,
+    RoundFinished: Phase.IDLE,
+    SessionClosed: Phase.CLOSED,
+}
+"""The events that change the phase; all others leave it."""

@@ -1,0 +1,180 @@
+"""What a session is: frozen data, folded from its log.
+
+What a handler's replay may use of the running round is kept here too, because it is part of what
+the log says.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import cast
+
+from msgspec import Raw, Struct
+
+from parlour.events import (
+    AnyEvent,
+    Cause,
+    FileRef,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionClosed,
+    Role,
+    StepFinished,
+    StepRaised,
+    TimerFired,
+    VariableDeleted,
+    VariableSet,
+)
+from parlour.settings import Incoming, Limits
+
+
+class Phase(StrEnum):
+    """Where a session stands."""
+
+    NEW = "new"
+    IDLE = "idle"
+    RUNNING = "running"
+    CLOSED = "closed"
+
+
+class Stored(Struct, frozen=True, gc=False):
+    """A variable's value: JSON, and the Python type it had if JSON has no such type."""
+
+    value: Raw
+    kind: str = ""
+
+
+class Said(Struct, frozen=True, omit_defaults=True):
+    """A message in the history. `at` is in Unix seconds."""
+
+    seq: int
+    role: Role
+    text: str
+    files: tuple[FileRef, ...] = ()
+    at: float = 0.0
+
+
+class Pending(Struct, frozen=True, omit_defaults=True):
+    """A message or signal that waits for its round."""
+
+    cause: Cause
+    said: Said
+    name: str = ""
+    data: Raw = Raw(b"null")
+
+
+EffectOutcome = QuestionAnswered | QuestionClosed | TimerFired | StepFinished | StepRaised
+
+
+class Effect(Struct, frozen=True):
+    """What a handler did at a path: the event that records it and, where it waits, its outcome."""
+
+    seq: int
+    event: AnyEvent
+    outcome: EffectOutcome | None = None
+
+
+class View(Struct, frozen=True):
+    """What a handler can read without being recorded: it must read the same in a replay."""
+
+    variables: dict[str, Stored]
+    history: tuple[Said, ...]
+    files: tuple[FileRef, ...]
+
+
+class RoundState(Struct, frozen=True, kw_only=True):
+    """The running round.
+
+    `base` is what its handler could read when it began, `outside` what others changed since, by
+    seq; `questions` are the open ones by their seq, `timers` those not yet fired by their path;
+    `resumptions` counts the times it was taken up since it last got any further.
+    """
+
+    number: int
+    cause: Cause
+    source: Pending | None
+    started: int
+    base: View
+    journal: dict[str, Effect] = {}
+    questions: dict[int, str] = {}
+    timers: dict[str, float] = {}
+    outside: tuple[tuple[int, VariableSet | VariableDeleted], ...] = ()
+    resumptions: int = 0
+
+
+class Window(Struct, frozen=True):
+    """How much of the past a state keeps at hand; set by whoever folds, not by the log."""
+
+    messages: int = 100
+    bytes: int = 128 * 1024
+    commands: int = 256
+
+
+class Heard(Struct, frozen=True):
+    """The newest messages, in two parts so that adding one costs little."""
+
+    old: tuple[Said, ...] = ()
+    new: tuple[Said, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Said, ...]:
+        """Oldest first; a few more than the window's, at the most."""
+        return self.old + self.new
+
+
+class Recent(Struct, frozen=True):
+    """The newest commands' ids with the seq of their first record, in two generations."""
+
+    young: dict[str, int] = {}
+    old: dict[str, int] = {}
+
+    def seq(self, command: str) -> int | None:
+        """Where the command is in the log; None if it is not remembered."""
+        found = self.young.get(command)
+        return self.old.get(command) if found is None else found
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """A session as its log tells it.
+
+    `queue` holds what waits for a round, `used` is the size of the variables in bytes.
+    """
+
+    window: Window = Window()
+    seq: int = 0
+    user: str = ""
+    phase: Phase = Phase.NEW
+    variables: dict[str, Stored] = {}
+    used: int = 0
+    files: tuple[FileRef, ...] = ()
+    heard: Heard = Heard()
+    rounds: int = 0
+    round: RoundState | None = None
+    queue: tuple[Pending, ...] = ()
+    recent: Recent = Recent()
+
+    @property
+    def view(self) -> View:
+        """What a handler may read now."""
+        return View(self.variables, self.heard.messages, self.files)
+
+    @property
+    def due(self) -> float | None:
+        """When something happens without anybody asking: a question's deadline or a timer."""
+        running = self.round
+        if running is None or not (running.questions or running.timers):
+            return None
+        times = list(running.timers.values())
+        for path in running.questions.values():
+            asked = cast("QuestionAsked", running.journal[path].event)
+            if asked.deadline is not None:
+                times.append(asked.deadline)
+        return min(times, default=None)
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What `decide` needs to know of the app: its limits, policy and which causes it answers."""
+
+    limits: Limits
+    incoming: Incoming = "queue"
+    causes: frozenset[Cause] = frozenset({"message"})
