@@ -419,7 +419,8 @@ class Conversation(RuleBasedStateMachine):
         newest = sorted(self.first.items(), key=lambda item: item[1])[-WINDOW.commands // 2 :]
         for id_, seq in newest:
             assert recent.seq(id_) == seq
-        assert len(recent.young) + len(recent.old) <= WINDOW.commands + 1
+        held = len(recent.new) + len(recent.young) + len(recent.old)
+        assert held <= WINDOW.commands + 16
 
     def teardown(self) -> None:
         """Every prefix of the log is a legal log, and from every snapshot the rest goes on."""

@@ -48,7 +48,7 @@ from parlour.state.model import (
 
 _PART = 16
 _LONG = 4096
-"""A new message joins the old ones, and the oldest leave, when this many are new or one is long."""
+"""New messages and commands join the old ones when they are this many, or a message is long."""
 
 
 def evolve(state: State, event: Event | UnknownEvent, at: float = 0.0) -> State:
@@ -346,10 +346,13 @@ def _remember(state: State, command: str) -> Recent:
     recent = state.recent
     if not command:
         return recent
-    young = {**recent.young, command: state.seq + 1}
-    if len(young) * 2 > state.window.commands:
-        return Recent({}, young)
-    return Recent(young, recent.old)
+    new = {**recent.new, command: state.seq + 1}
+    if len(new) < _PART:
+        return Recent(new, recent.young, recent.old)
+    young = {**recent.young, **new}
+    if len(young) * 2 < state.window.commands:
+        return Recent({}, young, recent.old)
+    return Recent({}, {}, young)
 
 
 class Move(NamedTuple):
