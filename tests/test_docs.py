@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from promises import TARGET, page
 
 _ROOT = Path(__file__).parent.parent

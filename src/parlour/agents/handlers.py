@@ -63,7 +63,8 @@ class Handlers:
             arguments = (round.signal,)
         if cause in self._plain:
             return run_blocking(session, handler, *arguments)
-        return handler(session, *arguments)
+        answer: Awaitable[None] = handler(session, *arguments)
+        return answer
 
 
 def _name(handler: Handler) -> str:
