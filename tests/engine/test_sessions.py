@@ -1138,3 +1138,46 @@ def test_a_wait_without_an_end_is_refused_with_the_cure(house: House) -> None:
             assert "century" in result.reason
 
     run(main())
+
+
+@promise("P4")
+@promise("P5")
+def test_a_session_opened_many_times_at_once_is_one_and_acknowledged_when_durable(
+    house: House,
+) -> None:
+    async def main() -> None:
+        gates: list[Gate] = []
+
+        def wrap(store: Store) -> Store:
+            gates.append(Gate(store))
+            return gates[0]
+
+        async with house.running(echo_app(), wrap=wrap) as running:
+            gates[0].lets.clear()
+            opening = [asyncio.create_task(running.engine.open("ada", "o1")) for _ in range(5)]
+            await until(lambda: running.engine.live == 1)
+            opening.append(asyncio.create_task(running.engine.open("ada", "o1")))
+            done, _ = await asyncio.wait(opening, timeout=0.05)
+            assert not done
+            gates[0].lets.set()
+            outcomes = await asyncio.gather(*opening)
+            assert len({outcome.session for outcome in outcomes}) == 1
+            assert [outcome.repeated for outcome in outcomes].count(False) == 1
+
+    run(main())
+
+
+@promise("P5")
+def test_a_session_whose_worker_died_before_its_first_record_begins_when_opened_again(
+    house: House,
+) -> None:
+    async def main() -> None:
+        async with house.running(echo_app()) as running:
+            session = running.engine.session_id("ada", "o1")
+            assert await running.engine.store.create(session, "ada", 0.0) is not None
+            opened = await running.engine.open("ada", "o1")
+            assert (opened.session, opened.seq) == (session, 1)
+            local = await running.get_session(session, user="ada")
+            assert (await local.send_message("hi")).reply == "hi 1"
+
+    run(main())

@@ -126,7 +126,7 @@ class Activation:
             return
         known = state.recent.seq(command.id)
         if known is not None:
-            self._when_durable(known, done, command.id, repeated=True)
+            self.when_durable(known, done, command.id, repeated=True)
             return
         refusal = self.engine.overload()
         if refusal is not None:
@@ -145,7 +145,7 @@ class Activation:
         first = self.commit(events, command.id)
         # A stop may be preceded by what was cut off; a repetition is told the same record.
         named = self.state.recent.seq(command.id) or first
-        self._when_durable(named, done, command.id, repeated=False)
+        self.when_durable(named, done, command.id, repeated=False)
         self.runner.follow(events)
 
     def advance(self) -> None:
@@ -170,7 +170,7 @@ class Activation:
     def begin(self, events: Sequence[Event], command: str, done: Done) -> None:
         """The first records of a new session."""
         first = self.commit(events, command)
-        self._when_durable(first, done, command, repeated=False)
+        self.when_durable(first, done, command, repeated=False)
         self.runner.follow(events)
 
     # -- recording --------------------------------------------------------------------------
@@ -288,7 +288,8 @@ class Activation:
                 waiting.append(waiter)
         self._waiters = waiting
 
-    def _when_durable(self, seq: int, done: Done, command: str, *, repeated: bool) -> None:
+    def when_durable(self, seq: int, done: Done, command: str, *, repeated: bool) -> None:
+        """Tell `done` when record `seq` is durable, or that it will never be."""
         if seq <= self.durable:
             done(Accepted(self.id, seq, repeated))
         else:
@@ -308,7 +309,7 @@ class Activation:
             else:
                 future.set_result(None)
 
-        self._when_durable(seq, tell, "", repeated=False)
+        self.when_durable(seq, tell, "", repeated=False)
         await future
 
     def _refused(self, outcome: Outcome | StoreError) -> None:

@@ -15,27 +15,24 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
+from msgspec import structs
+
 from parlour.app import App
 from parlour.engine.activation import Accepted, Activation, Done
 from parlour.engine.clock import Clock, SystemClock
 from parlour.engine.commit import Commit, Committer
 from parlour.engine.fanout import Fanout, Listener, Reader, Subscription
 from parlour.engine.journal import Journal
+from parlour.engine.reading import fold_session, read_history, read_records
 from parlour.engine.runner import Runner
 from parlour.engine.scope import install_task_factory
 from parlour.engine.threads import Bridge
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
 from parlour.events import (
-    AnyEvent,
     Close,
     Command,
-    MessageAdded,
-    QuestionAnswered,
-    QuestionAsked,
     Record,
     TextStreamed,
-    UnknownEvent,
-    decode_chunk,
 )
 from parlour.session import Session
 from parlour.settings import Settings
@@ -46,7 +43,6 @@ from parlour.state import (
     Window,
     check_command_id,
     decode_snapshot,
-    fold,
     open_session,
 )
 from parlour.stores.files import Files
@@ -91,6 +87,7 @@ class Engine:
         )
         self._live: dict[str, Activation] = {}
         self._waking: dict[str, list[tuple[str | None, Command, Done]]] = {}
+        self._opening: dict[str, asyncio.Task[Accepted]] = {}
         self._fanout = Fanout(limits.listeners_per_session)
         self._timers: list[tuple[float, str, bool]] = []
         self._working: dict[str, Activation] = {}
@@ -164,19 +161,42 @@ class Engine:
         check_command_id(command)
         self._refuse_if_busy()
         session = self.session_id(user, command)
-        if session in self._live or await self._guard(self.store.find(session)) is not None:
-            return Accepted(session, 1, repeated=True)
+        opening = self._opening.get(session)
+        if opening is None:
+            opening = self._opening[session] = self.loop.create_task(
+                self._open(session, user, command)
+            )
+            opening.add_done_callback(lambda _: self._opening.pop(session, None))
+            return await asyncio.shield(opening)
+        return structs.replace(await asyncio.shield(opening), repeated=True)
+
+    async def _open(self, session: str, user: str, command: str) -> Accepted:
+        future: asyncio.Future[Accepted] = self.loop.create_future()
+        if session not in self._live:
+            info: SessionInfo | None = await self._guard(self.store.find(session))
+            if info is None:
+                await self._create(session, user, command, _resolve(future))
+                return await future
+            if info.head:
+                return Accepted(session, 1, repeated=True)
+            # Its worker died between making the session and its first records.
+            self._waking.setdefault(session, [])
+            await self._wake(session, resume=False)
+        activation = self._live.get(session)
+        if activation is None:
+            raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
+        activation.when_durable(1, _resolve(future), command, repeated=True)
+        return await future
+
+    async def _create(self, session: str, user: str, command: str, done: Done) -> None:
         if await self._guard(self.store.count(user)) >= self.settings.limits.sessions_per_user:
             raise Refused("too_many", "You have too many open conversations; close some.")
         claim = await self._guard(self.store.create(session, user, self.clock.time()))
         if claim is None:
-            return Accepted(session, 1, repeated=True)
-        state = State(window=self._window)
-        activation = Activation(self, session, claim.epoch, state, 0)
+            raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
+        activation = Activation(self, session, claim.epoch, State(window=self._window), 0)
         self._live[session] = activation
-        future: asyncio.Future[Accepted] = self.loop.create_future()
-        activation.begin(open_session(user, command, self.rules.causes), command, _resolve(future))
-        return await future
+        activation.begin(open_session(user, command, self.rules.causes), command, done)
 
     def session_id(self, user: str, command: str) -> str:
         """The id of the session that `user` opens by `command`: unguessable, always the same."""
@@ -269,23 +289,14 @@ class Engine:
         if activation is not None:
             return activation.state
         claimless = State(window=self._window)
-        state = await self._fold(session, claimless)
+        state = await fold_session(self.store, session, claimless)
         if not state.seq:
             raise Refused("unknown_session", "There is no such session.")
         return state
 
-    async def records(self, session: str, after: int = 0) -> AsyncGenerator[Record]:
+    def records(self, session: str, after: int = 0) -> AsyncGenerator[Record]:
         """The durable records after `after`, in order, until the newest."""
-        place = after
-        while True:
-            chunks = await self.store.read(session, place, 500)
-            for chunk in chunks:
-                for seq, event in enumerate(decode_chunk(chunk.data), chunk.first):
-                    if seq > place:
-                        yield Record(seq=seq, at=chunk.at, event=event)
-                        place = seq
-            if not chunks:
-                return
+        return read_records(self.store, session, after)
 
     async def events(
         self, session: str, after: int = 0, *, user: str | None = None
@@ -309,23 +320,7 @@ class Engine:
 
     async def read_history(self, session: str, before: int | None, limit: int) -> list[Said]:
         """Up to `limit` messages before seq `before` (None: the newest), oldest first."""
-        info = await self.store.find(session)
-        high = (info.head if info is not None else 0) + 1
-        if before is not None:
-            high = min(high, before)
-        found: list[Said] = []
-        span = max(64, 4 * limit)
-        while high > 1 and len(found) < limit:
-            low = max(0, high - 1 - span)
-            page: list[Said] = []
-            for chunk in await self.store.read(session, low, high - low):
-                for seq, event in enumerate(decode_chunk(chunk.data), chunk.first):
-                    said = _said(seq, event, chunk.at)
-                    if said is not None and low < seq < high:
-                        page.append(said)
-            found = page + found
-            high, span = low + 1, span * 2
-        return found[-limit:]
+        return await read_history(self.store, session, before, limit)
 
     # -- waking and resting -----------------------------------------------------------------
 
@@ -371,7 +366,7 @@ class Engine:
             kept = decode_snapshot(claim.snapshot.data, self._window)
             if kept is not None:
                 state, snapshot_seq = kept, claim.snapshot.seq
-        state = await self._fold(session, state)
+        state = await fold_session(self.store, session, state)
         if not state.seq:
             # The worker died between making the session and its first records.
             events = open_session(claim.user, "", self.rules.causes)
@@ -381,16 +376,6 @@ class Engine:
         activation = Activation(self, session, claim.epoch, state, snapshot_seq)
         await self._run_wakers(activation)
         return activation
-
-    async def _fold(self, session: str, state: State) -> State:
-        while True:
-            chunks = await self.store.read(session, state.seq, 1000)
-            before = state.seq
-            for chunk in chunks:
-                events = decode_chunk(chunk.data)[state.seq + 1 - chunk.first :]
-                state = fold(((event, chunk.at) for event in events), state)
-            if state.seq == before:
-                return state
 
     async def _run_wakers(self, activation: Activation) -> None:
         if not self.app.wakers:
@@ -570,15 +555,3 @@ def _resolve(future: asyncio.Future[Accepted]) -> Callable[[Accepted | Refused],
             future.set_result(outcome)
 
     return done
-
-
-def _said(seq: int, event: AnyEvent | UnknownEvent, at: float) -> Said | None:
-    match event:
-        case MessageAdded():
-            return Said(seq, event.role, event.text, event.files, at)
-        case QuestionAsked():
-            return Said(seq, "bot", event.text, (), at)
-        case QuestionAnswered():
-            return Said(seq, "user", event.text, event.files, at)
-        case _:
-            return None
