@@ -275,13 +275,14 @@ def test_a_reader_who_joins_anywhere_sees_every_record_once(house: House) -> Non
         async with house.running(echo_app()) as running:
             session = await running.get_session()
             total = 1 + 5 * 60
-            seen: dict[int, list[int]] = {}
+            seen: list[tuple[int, list[int]]] = []
 
             async def read(after: int) -> None:
-                seen[after] = []
+                seqs: list[int] = []
+                seen.append((after, seqs))
                 async for item in running.engine.events(session.id, after):
                     if isinstance(item, Record):
-                        seen[after].append(item.seq)
+                        seqs.append(item.seq)
                         if item.seq == total:
                             return
 
@@ -289,14 +290,20 @@ def test_a_reader_who_joins_anywhere_sees_every_record_once(house: House) -> Non
                 for _ in range(60):
                     await session.send_message("x")
 
-            readers = [asyncio.create_task(read(after)) for after in (0, 1)]
+            def head() -> int:
+                activation = running.engine.find_live(session.id)
+                return 0 if activation is None else activation.durable
+
+            readers = [asyncio.create_task(read(0))]
             talking = asyncio.create_task(talk())
-            for after in range(2, 40):
-                await until(lambda: True)
-                readers.append(asyncio.create_task(read(after)))
+            for turn in range(40):
+                reached = head()
+                await until(lambda reached=reached: head() > reached or talking.done())
+                readers.append(asyncio.create_task(read(head() // (1 + turn % 3))))
             await talking
             await asyncio.gather(*readers)
-            for after, seqs in seen.items():
+            assert len(seen) == 41
+            for after, seqs in seen:
                 assert seqs == list(range(after + 1, total + 1))
 
     run(main())

@@ -350,6 +350,11 @@ class Activation:
         else:
             self._deltas.append((self.state.seq, delta))
 
+    def forget_deltas(self, path: str) -> None:
+        """The message at `path` is complete: what has not been shown of it would be a ghost."""
+        if self._deltas:
+            self._deltas = [(seq, delta) for seq, delta in self._deltas if delta.path != path]
+
     def _show_deltas(self) -> None:
         deltas, self._deltas = self._deltas, []
         for seq, delta in deltas:

@@ -134,7 +134,8 @@ class Engine:
             await asyncio.wait(pending, timeout=self.settings.limits.stop_seconds)
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        if pending:
+            await asyncio.wait(pending, timeout=self.settings.limits.stop_seconds)
         await self.bridge.close(self.settings.limits.stop_seconds)
         await self.store.close()
         self.files.close()
@@ -181,7 +182,7 @@ class Engine:
                 return Accepted(session, 1, repeated=True)
             # Its worker died between making the session and its first records.
             self._waking.setdefault(session, [])
-            await self._wake(session, resume=False)
+            await self._wake(session, resume=False, opened_by=command)
         activation = self._live.get(session)
         if activation is None:
             raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
@@ -324,10 +325,10 @@ class Engine:
 
     # -- waking and resting -----------------------------------------------------------------
 
-    async def _wake(self, session: str, *, resume: bool) -> None:
+    async def _wake(self, session: str, *, resume: bool, opened_by: str = "") -> None:
         """Claim a session and fold its log, then do what has gathered for it meanwhile."""
         try:
-            activation = await self._activate(session)
+            activation = await self._activate(session, opened_by)
         except StoreError as error:
             log.error("session %s could not be woken: %s", session[:8], error)
             self._tell_all(
@@ -357,7 +358,7 @@ class Engine:
         for _, _, done in self._waking.pop(session, []):
             done(refusal)
 
-    async def _activate(self, session: str) -> Activation | None:
+    async def _activate(self, session: str, opened_by: str) -> Activation | None:
         claim = await self.store.claim(session)
         if claim is None:
             return None
@@ -369,9 +370,8 @@ class Engine:
         state = await fold_session(self.store, session, state)
         if not state.seq:
             # The worker died between making the session and its first records.
-            events = open_session(claim.user, "", self.rules.causes)
             activation = Activation(self, session, claim.epoch, state, 0)
-            activation.commit(events)
+            activation.commit(open_session(claim.user, opened_by, self.rules.causes), opened_by)
             return activation
         activation = Activation(self, session, claim.epoch, state, snapshot_seq)
         await self._run_wakers(activation)

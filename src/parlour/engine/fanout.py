@@ -76,8 +76,12 @@ class Subscription:
         `pause` is awaited between pages, so that a slow listener is not flooded. Raises what the
         store raises.
         """
+        first = True
         while True:
             chunks = await self._engine.store.read(self.session, self.place, _PAGE)
+            if first and not chunks:
+                await self._doubt()
+            first = False
             told = sum(self._tell(chunk) for chunk in chunks)
             if told < _PAGE and self._join():
                 break
@@ -87,6 +91,11 @@ class Subscription:
         self._listener.live(self.session, self.place)
         for delta in self._engine.streams_so_far(self.session):
             self._listener.delta(self.session, delta)
+
+    async def _doubt(self) -> None:
+        """A place beyond the log's end, as after a restored backup, is not believed."""
+        info = await self._engine.store.find(self.session)
+        self.place = min(self.place, info.head if info is not None else 0)
 
     def _tell(self, chunk: Chunk) -> int:
         commit = commit_of(self.session, chunk).after(self.place)

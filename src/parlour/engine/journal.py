@@ -375,6 +375,7 @@ class Journal:
         self.check_alive()
         stream.done = True
         self.streams.pop(stream.path, None)
+        self._activation.forget_deltas(stream.path)
         if not stream.text:
             return None
         event = MessageAdded(role="bot", text=stream.text, path=stream.path)
@@ -388,6 +389,7 @@ class Journal:
         cut: list[Event] = []
         for stream in self.streams.values():
             stream.done = True
+            self._activation.forget_deltas(stream.path)
             if stream.text:
                 cut.append(MessageAdded(role="bot", text=stream.text, path=stream.path))
         self.streams.clear()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import socket
 import sys
 import webbrowser
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +95,22 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """As uvicorn's, but an end in order is exit code 0."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        if self.started:
+            # Everything is stored and closed. A handler that swallows its cancellation, or a thread
+            # that never returns, must not keep the process.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def _config(plan: ServePlan, app: WebApplication | str, *, factory: bool = False) -> uvicorn.Config:
