@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -269,6 +269,17 @@ def test_an_engine_that_lost_a_session_can_write_nothing_more_to_it(house: House
 # -- listening ----------------------------------------------------------------------------------
 
 
+async def seqs_until(stream: AsyncGenerator[Record | TextStreamed], last: int) -> list[int]:
+    seqs: list[int] = []
+    async for item in stream:
+        if isinstance(item, Record):
+            seqs.append(item.seq)
+            if item.seq == last:
+                break
+    await stream.aclose()
+    return seqs
+
+
 @promise("P6")
 def test_a_reader_who_joins_anywhere_sees_every_record_once(house: House) -> None:
     async def main() -> None:
@@ -278,13 +289,8 @@ def test_a_reader_who_joins_anywhere_sees_every_record_once(house: House) -> Non
             seen: list[tuple[int, list[int]]] = []
 
             async def read(after: int) -> None:
-                seqs: list[int] = []
-                seen.append((after, seqs))
-                async for item in running.engine.events(session.id, after):
-                    if isinstance(item, Record):
-                        seqs.append(item.seq)
-                        if item.seq == total:
-                            return
+                stream = running.engine.events(session.id, after)
+                seen.append((after, await seqs_until(stream, total) if after < total else []))
 
             async def talk() -> None:
                 for _ in range(60):
