@@ -19,6 +19,7 @@ from parlour.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailab
 APPLICATION = 0x5061726C  # "Parl"
 VERSION = 1
 BUSY_MILLISECONDS = 5000
+_CACHE_KIB = 16 * 1024
 _OLDEST_SQLITE = (3, 35)
 _CURE = {
     sqlite3.SQLITE_BUSY: "another program is writing to it; let it finish or stop it",
@@ -113,7 +114,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         if writes:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             # The bound under constant load; the writer checkpoints whenever it is idle.
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
