@@ -663,3 +663,35 @@ def test_a_session_that_was_to_close_and_diverges_begins_again(house: House) -> 
             assert (await said(session))[-1] == "bot: bye"
 
     run(main())
+
+
+@promise("P8")
+def test_raw_tasks_and_task_groups_find_their_effects_again(house: House) -> None:
+    async def main() -> None:
+        log: list[str] = []
+
+        async def look(what: str) -> str:
+            log.append(what)
+            return what.upper()
+
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            async with asyncio.TaskGroup() as group:
+                one = group.create_task(session.step(look, "a"))
+                two = group.create_task(session.step(look, "b"))
+            name = await session.ask("Name?")
+            session.reply(f"{one.result()}{two.result()} {name}")
+
+        async with house.running(app) as running:
+            session = await running.get_session()
+            assert (await session.send_message("x")).status == "waiting"
+            await house.crash(running)
+        async with house.running(app) as running:
+            session = await running.get_session(session.id)
+            result = await session.answer("Ada")
+            assert (result.status, result.reply) == ("done", "AB Ada")
+            assert sorted(log) == ["a", "b"]
+
+    run(main())

@@ -160,7 +160,8 @@ class Journal:
 
     def foreign_wait(self) -> Exception | None:
         """The handler suspends outside of the engine: fine when live, an error in a replay."""
-        if self._replay is None or self.dead is not None:
+        if self._replay is None or self.dead is not None or self._tasks:
+            # Tasks of the handler's own may be what it waits for, and are replayed themselves.
             return None
         message = (
             "the handler awaited something that is not journaled while its round was replayed; "
