@@ -1194,3 +1194,91 @@ def test_a_session_whose_worker_died_before_its_first_record_begins_when_opened_
             assert (await local.send_message("hi")).reply == "hi 1"
 
     run(main())
+
+
+@promise("P13")
+@pytest.mark.parametrize("how", ["surrogate", "exit"])
+def test_what_one_handler_does_wrong_leaves_its_neighbours_alone(house: House, how: str) -> None:
+    async def main() -> None:
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            if message.text == "bad":
+                session.reply("thinking")
+                if how == "exit":
+                    raise SystemExit(3)
+                async with session.stream() as out:
+                    out.write("half \ud83d")
+            session.reply("fine")
+
+        async with house.running(app) as running:
+            session, neighbour = await running.get_session(), await running.get_session()
+            assert (await session.send_message("bad")).status == "failed"
+            assert (await neighbour.send_message("x")).reply == "fine"
+            assert (await session.send_message("x")).reply == "fine"
+
+    run(main())
+
+
+@promise("P7")
+def test_a_round_that_failed_to_be_stored_is_taken_up_whoever_wakes_the_session(
+    house: House,
+) -> None:
+    async def main() -> None:
+        gates: list[Gate] = []
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        def wrap(store: Store) -> Store:
+            gates.append(Gate(store))
+            return gates[0]
+
+        async def work() -> str:
+            begun.set()
+            await go_on.wait()
+            return "worked"
+
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            if message.text == "work":
+                session.reply(await session.step(work))
+            session.reply(message.text)
+
+        async with house.running(app, wrap=wrap) as running:
+            session = await running.get_session()
+            await running.engine.send(session.id, "local", Say(id="a", text="work"))
+            await begun.wait()
+            gates[0].failure = StoreUnavailable("the disk is full")
+            with pytest.raises(Refused):
+                await running.engine.send(session.id, "local", Say(id="b", text="b"))
+            gates[0].failure = None
+            go_on.set()
+            assert (await session.send_message("b", id="b")).reply == "b"
+            assert "bot: worked" in await said(session)
+
+    run(main())
+
+
+@promise("P7")
+def test_a_long_timeout_passes_while_the_session_stays_in_memory(house: House) -> None:
+    async def main() -> None:
+        app = parlour.App()
+
+        @app.on_message
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            session.reply(await session.ask("Well?", timeout=300, default="gone"))
+
+        clock = house.clock = VirtualClock()
+        house.settings = parlour.Settings(hibernate_after=36_000)
+        async with house.running(app) as running:
+            session = await running.get_session()
+            await session.send_message("x")
+            for _ in range(12):
+                clock.advance(31)
+                await asyncio.sleep(0.005)
+            await settled(session)
+            assert (await said(session))[-1] == "bot: gone"
+
+    run(main())

@@ -88,6 +88,7 @@ class Activation:
         "id",
         "in_rest_queue",
         "local",
+        "owed",
         "runner",
         "state",
     )
@@ -101,6 +102,8 @@ class Activation:
         self.durable = state.seq
         self.local: dict[str, Any] = {}
         self.gone = False
+        self.owed = False
+        """Whether its round was at work when its last owner ended."""
         self.in_rest_queue = False
         self._at = 0.0
         self._size = 0
@@ -162,6 +165,7 @@ class Activation:
         it was working when its last worker ended.
         """
         self.runner.ready = resume and self.state.round is not None
+        self.runner.parked = not resume
         if self.state.queue and self.state.phase is Phase.IDLE:
             self.commit([])
         self.advance()
@@ -403,6 +407,6 @@ class Activation:
             after=self.state.seq,
             at=self.engine.clock.time(),
             snapshot=Snapshot(self.state.seq, encode_snapshot(self.state)),
-            due=self.state.due,
+            due=0.0 if self.runner.works else self.state.due,
             closed=self.state.phase is Phase.CLOSED,
         )

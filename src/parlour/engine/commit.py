@@ -104,7 +104,7 @@ class Committer:
             dirty, self._dirty = self._dirty, []
             taken: list[tuple[Activation, Append]] = []
             for activation in dirty:
-                append = activation.take()
+                append = self._take(activation)
                 if append is not None:
                     taken.append((activation, append))
             if taken:
@@ -121,4 +121,17 @@ class Committer:
             log.exception("the store failed")
             outcomes = [StoreUnavailable(f"the store failed: {type(error).__name__}")] * len(taken)
         for (activation, _), outcome in zip(taken, outcomes, strict=True):
-            activation.written(outcome)
+            try:
+                activation.written(outcome)
+            except Exception:
+                log.exception("session %s failed at its commit", activation.id[:8])
+                activation.drop("its commit failed")
+
+    def _take(self, activation: Activation) -> Append | None:
+        """What a session has to write; one that fails is dropped and harms no other."""
+        try:
+            return activation.take()
+        except Exception:
+            log.exception("session %s could not be written", activation.id[:8])
+            activation.drop("it could not be written")
+            return None

@@ -345,7 +345,7 @@ class Engine:
                 done(Refused("unknown_session", "There is no such session."))
             return
         self._live[session] = activation
-        activation.wake(resume=resume)
+        activation.wake(resume=resume or activation.owed)
         for user, command, done in waiting:
             self.submit(session, user, command, done)
 
@@ -374,6 +374,7 @@ class Engine:
             activation.commit(open_session(claim.user, opened_by, self.rules.causes), opened_by)
             return activation
         activation = Activation(self, session, claim.epoch, state, snapshot_seq)
+        activation.owed = claim.due == 0.0
         await self._run_wakers(activation)
         return activation
 
@@ -418,11 +419,22 @@ class Engine:
 
     def publish(self, commit: Commit) -> None:
         for subscription in tuple(self._fanout.of(commit.session)):
-            subscription.commit(commit)
+            try:
+                subscription.commit(commit)
+            except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
+                self._cut(subscription, failure)
 
     def show(self, session: str, delta: TextStreamed) -> None:
         for subscription in tuple(self._fanout.of(session)):
-            subscription.delta(delta)
+            try:
+                subscription.delta(delta)
+            except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
+                self._cut(subscription, failure)
+
+    def _cut(self, subscription: Subscription, failure: Exception) -> None:
+        session = subscription.session[:8]
+        log.error("a listener of session %s failed; it is cut off", session, exc_info=failure)
+        self._fanout.remove(subscription)
 
     def streams_so_far(self, session: str) -> list[TextStreamed]:
         activation = self._live.get(session)
@@ -510,7 +522,7 @@ class Engine:
         due = await self.store.due(now + _HORIZON, 10_000)
         known = {session for _, session, _ in self._timers}
         for session, when in due:
-            if session not in known and session not in self._live:
+            if session not in known and (when or session not in self._live):
                 heapq.heappush(self._timers, (when, session, when == 0.0))
 
     def _rest(self, now: float) -> None:

@@ -222,9 +222,10 @@ class Journal:
                 raise diverged(path, effect.event, brief(event))
             return Written(self._activation, effect.seq)
         self._check_size(event)
+        seq = self._commit(event)
         if isinstance(event, UserVariableSet):
             self._activation.keep_user_value(event)
-        return Written(self._activation, self._commit(event))
+        return Written(self._activation, seq)
 
     def draw(self, kind: str, make: Callable[[], Raw]) -> Raw:
         self.check_alive()

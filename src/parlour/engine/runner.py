@@ -53,12 +53,22 @@ _TO_HANDLER = (RoundFinished, TimerFired, QuestionAnswered, QuestionClosed)
 class Runner:
     """Runs the rounds of an activation, one after another.
 
-    `ready` says that a waiting round has something new for its handler; `fresh` that the handler
+    `ready` says that a waiting round has something new for its handler, `parked` that it left
+    memory while it only waited; `fresh` that the handler
     was started in this turn of the loop and has not recorded anything yet; `active` is when it
     last went on, by the monotonic clock.
     """
 
-    __slots__ = ("_activation", "_outcomes", "_task", "active", "fresh", "journal", "ready")
+    __slots__ = (
+        "_activation",
+        "_outcomes",
+        "_task",
+        "active",
+        "fresh",
+        "journal",
+        "parked",
+        "ready",
+    )
 
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
@@ -68,6 +78,7 @@ class Runner:
         self.fresh = False
         self.journal: Journal | None = None
         self.ready = False
+        self.parked = False
 
     @property
     def idle(self) -> bool:
@@ -84,7 +95,9 @@ class Runner:
         """Whether a round runs that must be taken up again if this process dies now."""
         if self._activation.state.phase is not Phase.RUNNING:
             return False
-        return self.journal is None or self.ready or not self.journal.rests
+        if self.journal is None:
+            return self.ready or not self.parked
+        return self.ready or not self.journal.rests
 
     # -- what comes from outside ------------------------------------------------------------
 
@@ -106,6 +119,11 @@ class Runner:
         """A future for what ends the wait at `path`."""
         engine = self._activation.engine
         future: asyncio.Future[Any] = engine.loop.create_future()
+        running = self._activation.state.round
+        effect = running.journal.get(path) if running is not None else None
+        if effect is not None and effect.outcome is not None:
+            future.set_result(effect.outcome)
+            return future
         self._outcomes[path] = future
         engine.watch_rest(self._activation)
         return future
@@ -133,7 +151,9 @@ class Runner:
         self.active = self._activation.engine.clock.monotonic()
         future = self._outcomes.pop(path, None)
         if future is None:
-            self.ready = True
+            # A handler that has not come to its wait yet finds the outcome there.
+            unwinds = self.journal is not None and self.journal.dead is not None
+            self.ready = self._task is None or unwinds
         elif not future.done():
             if self.journal is not None:
                 self.journal.waits.discard(path)
@@ -171,7 +191,7 @@ class Runner:
         self.active = engine.clock.monotonic()
         journal = Journal(self._activation, running, replay=replay)
         self.journal = journal
-        self.ready = False
+        self.ready = self.parked = False
         self.fresh = True
         scope = Scope(journal)
         context = Context()
@@ -194,9 +214,9 @@ class Runner:
                 raise Diverged(
                     f"the journal has {journal.unreached}, which the code no longer reaches"
                 )
-        except Unwinding:
-            if journal.dead is None:
-                status, error = "failed", self._report("the handler raised Unwinding")
+        except (Unwinding, SystemExit, KeyboardInterrupt, BaseExceptionGroup) as failure:
+            if not isinstance(journal.dead, Unwinding):
+                status, error = "failed", self._report("the handler raised", failure)
         except asyncio.CancelledError:
             if journal.dead is None:
                 status, error = "failed", self._report("the handler cancelled itself")
@@ -251,6 +271,7 @@ class Runner:
         journal, self.journal = self.journal, None
         hibernated = journal is not None and isinstance(journal.dead, Hibernated)
         if hibernated and activation.state.round is not None and not self.ready:
+            self.parked = True
             if not activation.release():
                 self._rest_later()
             return

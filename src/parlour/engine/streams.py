@@ -33,6 +33,12 @@ class OpenStream:
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a stream takes text, not {type(text).__name__}")
         self._journal.check_reply(len(self.text) + len(text))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                "a stream takes valid Unicode; join halves of a character first"
+            ) from None
         waits = len(self.text) > self._sent
         self.text += text
         if not waits and text:

@@ -229,6 +229,7 @@ def _claim(log: _Log) -> Claim:
         created=log.created,
         snapshot=log.snapshot,
         closed=log.closed,
+        due=log.due,
     )
 
 

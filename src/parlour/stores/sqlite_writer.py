@@ -216,6 +216,7 @@ class Writer:
             created=created,
             snapshot=None if seq is None else Snapshot(seq, data),
             closed=bool(closed),
+            due=held.due,
         )
 
     def post(self, session: str, command: str, data: bytes) -> Posted | None:

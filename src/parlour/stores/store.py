@@ -89,6 +89,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     created: float
     snapshot: Snapshot | None = None
     closed: bool = False
+    due: float | None = None
 
 
 class Chunk(Struct, frozen=True):
