@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from parlour.engine.replay import Replay, brief, diverged
-from parlour.engine.scope import Scope, current_scope, spawn
+from parlour.engine.scope import Scope, cancel_all, current_scope, discard, spawn
 from parlour.engine.streams import OpenStream
 from parlour.errors import (
     Diverged,
@@ -420,7 +420,7 @@ class Journal:
         try:
             return list(await asyncio.gather(*tasks))
         finally:
-            await _cancel_all(tasks)
+            await cancel_all(tasks)
             scope.depth -= 1
 
     async def race(self, branches: Sequence[Awaitable[Any]]) -> Any:
@@ -441,12 +441,12 @@ class Journal:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             winner = next(number for number, task in enumerate(tasks) if task.done())
             losers = [task for number, task in enumerate(tasks) if number != winner]
-            await _cancel_all(losers)
+            await cancel_all(losers)
             self.check_alive()
             self._commit(StepFinished(path=base, value=Raw(str(winner).encode())))
             return tasks[winner].result()
         finally:
-            await _cancel_all(tasks)
+            await cancel_all(tasks)
             scope.depth -= 1
 
     async def _rerun_winner(
@@ -460,7 +460,7 @@ class Journal:
         mine = f"{base}/{winner}/"
         for number, branch in enumerate(branches):
             if number != winner:
-                _close(branch)
+                discard(branch)
         if self._replay is not None:
             self._replay.drop_branches(base, mine)
             if self._replay.over:
@@ -470,7 +470,7 @@ class Journal:
         try:
             return await task
         finally:
-            await _cancel_all([task])
+            await cancel_all([task])
             scope.depth -= 1
 
     # -- Effects: the rest ------------------------------------------------------------------
@@ -582,20 +582,3 @@ class Journal:
         if replay.over:
             self._replay = None
         return effect
-
-
-def _close(awaitable: Awaitable[Any]) -> None:
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()
-
-
-async def _cancel_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running)
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.exception()
