@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -393,9 +393,6 @@ def _accepts(rule: str, file: OfferedFile) -> bool:
         return file.name.casefold().endswith(rule)
     kind = file.type.casefold()
     return kind.startswith(rule[:-1]) if rule.endswith("/*") else kind == rule
-
-
-QuestionKind = Literal["text", "number", "confirm", "date", "choice", "file", "form"]
 
 
 def describe_answer(question: Question, value: Raw, files: Sequence[OfferedFile] = ()) -> str:

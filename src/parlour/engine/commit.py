@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parlour.errors import StoreError, StoreUnavailable
-from parlour.events import Event, UnknownEvent, encode_chunk
+from parlour.events import Event, UnknownEvent
 from parlour.stores.store import Append, Outcome, Store
 
 if TYPE_CHECKING:
@@ -57,10 +57,6 @@ class Commit:
         return Commit(
             self.session, self.first + skip, self.at, self.events[skip:], self.data[skip:]
         )
-
-    def as_chunk(self) -> bytes:
-        """The records as the store keeps them."""
-        return encode_chunk(self.data)
 
 
 class Committer:

@@ -12,7 +12,6 @@ import inspect
 import mimetypes
 from collections.abc import (
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
@@ -40,10 +39,10 @@ from parlour.session.base import SessionBase, User
 from parlour.session.effects import Receipt
 from parlour.session.stream import Stream
 from parlour.session.values import decode_value, digest, encode_value
+from parlour.stores.files import one_chunk
 
 T = TypeVar("T")
 D = TypeVar("D")
-_MISSING: Any = object()
 _FOREVER = 100 * 366 * 86_400.0
 Validator = Callable[[Any], str | None]
 
@@ -90,7 +89,7 @@ class Session(SessionBase):
                 if isinstance(content, bytes)
                 else await asyncio.to_thread(Path(content).read_bytes)
             )
-            return encode_value(await self._effects.add_file(_once(data), name, kind))
+            return encode_value(await self._effects.add_file(one_chunk(data), name, kind))
 
         data, _ = await self._effects.perform("file", name, digest(name, kind), add)
         ref = msgspec.json.decode(data, type=FileRef)
@@ -445,10 +444,6 @@ class Session(SessionBase):
     @property
     def user(self) -> User:
         return User(self._effects)
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
 
 
 def _seconds(time: float | dt.timedelta | None) -> float | None:
