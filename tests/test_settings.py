@@ -148,7 +148,7 @@ def test_settings_made_in_python_are_held_to_the_same():
 def test_every_limit_is_a_number_that_holds():
     for field in msgspec.structs.fields(Limits):
         assert field.type in (int, float)
-        assert field.default > 0
+        assert field.default > 0 or field.name == "processes"  # as many as the machine has cores
 
 
 def test_the_policies_for_messages_in_a_running_round_are_those_of_the_design():

@@ -20,6 +20,7 @@ from parlour.session import Agent
 from parlour.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+_UNNAMED = "parlour_app"
 
 
 class App:
@@ -117,13 +118,22 @@ def load_app(address: str) -> App:
     raise AppNotLoaded(f"{file} makes no App; write `app = parlour.App()` in it")
 
 
+def app_files() -> dict[str, str]:
+    """The loaded app files that no `import` finds by their name: module name to path."""
+    return {
+        name: str(module.__file__)
+        for name, module in tuple(sys.modules.items())
+        if name == _UNNAMED or name.startswith(f"{_UNNAMED}_")
+    }
+
+
 def _import(path: Path) -> ModuleType:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    name = path.stem if path.stem.isidentifier() else "parlour_app"
+    name = path.stem if path.stem.isidentifier() else _UNNAMED
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) != str(path.resolve()):
-        name = f"parlour_app_{name}"
+        name = f"{_UNNAMED}_{name}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise AppNotLoaded(f"{path} is no Python file")

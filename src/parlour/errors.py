@@ -12,6 +12,9 @@
     ├── UnjournaledAwait    a replaying handler waited for something the journal does not know
     ├── StepFailed          a step raised; recorded, so it is the same after a crash
     │   └── StepInterrupted an at-most-once step was in flight when the worker died
+    ├── NotPicklable        a step for another process cannot be sent there (also a TypeError)
+    ├── ProcessDied         the process that ran a step ended before the step did
+    ├── WrongThread         a plain handler's session was used on the event loop's thread
     ├── AskTimeout          nobody answered in time (also a TimeoutError)
     ├── IllegalEvent        a log holds an event that cannot stand there
     ├── AppNotLoaded        the app named on a command line or in `local` cannot be used
@@ -92,6 +95,18 @@ class StepInterrupted(StepFailed):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "StepInterrupted", "its worker died while it ran")
+
+
+class NotPicklable(ParlourError, TypeError):
+    """A function or its arguments cannot be sent to another process."""
+
+
+class ProcessDied(ParlourError):
+    """The process of a step ended before the step did, or could not be started."""
+
+
+class WrongThread(ParlourError):
+    """A plain handler's session was used where waiting would stop every session."""
 
 
 class AskTimeout(ParlourError, TimeoutError):

@@ -3,12 +3,13 @@
 Events are facts in the past tense, frozen, one class each; deltas pass by and are never stored;
 commands are what a client asks for. Nothing here knows what may follow what (`state` does), nor
 any wire, store or clock. The JSON written here is the log's format and, for the native wire, the
-frame's content: the same bytes go to the disk and to the browser.
+frame's content: the same bytes go to the disk and to the browser. Events hold no cycles, so the
+garbage collector need not know them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -19,10 +20,10 @@ from parlour.questions import Question
 Role = Literal["user", "bot"]
 Cause = Literal["open", "message", "signal", "stop", "close"]
 Status = Literal["done", "failed", "stopped", "diverged"]
-CloseReason = Literal["closed", "expired"]
+CloseReason = Literal["closed", "expired", "erased"]
 
 
-class FileRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FileRef(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A file of a session: what the log knows of it; its bytes lie in the session's workspace.
 
     `id` is unguessable, `name` is what the user called it (never a path), `type` a media type as
@@ -35,7 +36,9 @@ class FileRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int = 0
 
 
-class Event(Struct, frozen=True, kw_only=True, tag_field="type", tag=True, omit_defaults=True):
+class Event(
+    Struct, frozen=True, kw_only=True, tag_field="type", tag=True, omit_defaults=True, gc=False
+):
     """A fact about one session. `path` names the effect of a handler that it journals."""
 
 
@@ -47,13 +50,17 @@ class SessionOpened(Event, frozen=True, kw_only=True):
 
 
 class MessageAdded(Event, frozen=True, kw_only=True):
-    """Somebody said something. A bot's message has a `path`, a user's a `command`."""
+    """Somebody said something. A bot's message has a `path`, a user's a `command`.
+
+    `cut`: it was being written when what wrote it was ended, so this is as far as it came.
+    """
 
     role: Role
     text: str
     files: tuple[FileRef, ...] = ()
     path: str = ""
     command: str = ""
+    cut: bool = False
 
 
 class SignalReceived(Event, frozen=True, kw_only=True):
@@ -75,6 +82,12 @@ class RoundStarted(Event, frozen=True, kw_only=True):
 
 class RoundResumed(Event, frozen=True, kw_only=True):
     """A worker took the round up again after it had left memory or its worker had died."""
+
+    round: int
+
+
+class RoundSurvived(Event, frozen=True, kw_only=True):
+    """A worker took the round up and did not die of it: it ran on for long, or left it in order."""
 
     round: int
 
@@ -224,6 +237,13 @@ class SessionClosed(Event, frozen=True, kw_only=True):
     command: str = ""
 
 
+class SessionForked(Event, frozen=True, kw_only=True):
+    """The records before this one are a copy of those of the session `origin`, up to its `seq`."""
+
+    origin: str
+    seq: int
+
+
 class UnknownEvent(Struct, frozen=True, kw_only=True):
     """An event of a later or foreign vocabulary; it is kept, passed on and changes nothing."""
 
@@ -237,6 +257,7 @@ AnyEvent = (
     | SignalReceived
     | RoundStarted
     | RoundResumed
+    | RoundSurvived
     | RoundFinished
     | VariableSet
     | VariableDeleted
@@ -253,12 +274,13 @@ AnyEvent = (
     | MessagesTaken
     | CostAdded
     | SessionClosed
+    | SessionForked
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = tuple(Event.__subclasses__())
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True, gc=False):
     """An event at its place in a session's log. `at` is in Unix seconds and orders nothing."""
 
     seq: int
@@ -266,7 +288,7 @@ class Record(Struct, frozen=True, kw_only=True):
     event: AnyEvent | UnknownEvent
 
 
-class TextStreamed(Struct, frozen=True, kw_only=True):
+class TextStreamed(Struct, frozen=True, kw_only=True, gc=False):
     """A delta: more of a message that is being written.
 
     The message is named by its round and `path`; `offset` counts characters, and 0 means that the
@@ -279,7 +301,7 @@ class TextStreamed(Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Say(Struct, frozen=True, kw_only=True):
+class Say(Struct, frozen=True, kw_only=True, gc=False):
     """The user says something. `id` is the client's own, the same at every repetition."""
 
     id: str
@@ -287,7 +309,7 @@ class Say(Struct, frozen=True, kw_only=True):
     files: tuple[FileRef, ...] = ()
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, kw_only=True, gc=False):
     """The user answers `question` (0: the oldest open one) by a JSON value or in words."""
 
     id: str
@@ -297,14 +319,14 @@ class Answer(Struct, frozen=True, kw_only=True):
     files: tuple[FileRef, ...] = ()
 
 
-class Stop(Struct, frozen=True, kw_only=True):
+class Stop(Struct, frozen=True, kw_only=True, gc=False):
     """The user wants the running round to end; `round` guards against stopping the next one."""
 
     id: str
     round: int = 0
 
 
-class Signal(Struct, frozen=True, kw_only=True):
+class Signal(Struct, frozen=True, kw_only=True, gc=False):
     """The page or the application sends a named event."""
 
     id: str
@@ -312,7 +334,7 @@ class Signal(Struct, frozen=True, kw_only=True):
     data: Raw = Raw(b"null")
 
 
-class Assign(Struct, frozen=True, kw_only=True):
+class Assign(Struct, frozen=True, kw_only=True, gc=False):
     """The application sets (or, with `value` None, deletes) a variable from outside."""
 
     id: str
@@ -321,7 +343,7 @@ class Assign(Struct, frozen=True, kw_only=True):
     kind: str = ""
 
 
-class Close(Struct, frozen=True, kw_only=True):
+class Close(Struct, frozen=True, kw_only=True, gc=False):
     """The session is to end."""
 
     id: str
@@ -368,6 +390,13 @@ def _decode(data: bytes | Raw) -> AnyEvent | UnknownEvent:
         if kind in _KNOWN:
             raise
         return UnknownEvent(type=kind, raw=Raw(bytes(data)))
+
+
+def encode_events(events: Sequence[Event | UnknownEvent]) -> bytes:
+    """Events as one stored chunk: a JSON array."""
+    if UnknownEvent in map(type, events):
+        return encode_chunk(map(encode_event, events))
+    return _encoder.encode(events)
 
 
 def encode_chunk(events: Iterable[bytes]) -> bytes:

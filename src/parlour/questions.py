@@ -17,7 +17,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from parlour.errors import InvalidAnswer
+from parlour.errors import InvalidAnswer, describe
+from parlour.storable import read_json
 
 _YES = frozenset({"yes", "y", "true", "1", "ok", "okay", "sure", "ja", "oui", "si", "sí", "on"})
 _NO = frozenset({"no", "n", "false", "0", "nein", "non", "off"})
@@ -104,6 +105,10 @@ Question = (
 )
 
 
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
+
+
 class OfferedFile(Struct, frozen=True):
     """What a question may look at in an uploaded file."""
 
@@ -114,31 +119,114 @@ class OfferedFile(Struct, frozen=True):
 
 
 def check_question(question: Question) -> None:
-    """Raises `ValueError` for a question that nobody could answer: its author's mistake."""
+    """Raises `TypeError` or `ValueError` for a question that nobody could read or answer.
+
+    It is its author's mistake, and the message says what to mend.
+    """
+    if isinstance(question, FormQuestion):
+        _check_schema(question)
+    _check_fields(question)
     match question:
-        case TextQuestion(pattern=str(pattern)):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-        case FormQuestion():
-            try:
-                _validator(bytes(question.schema))
-            except ValueError as error:
-                raise ValueError(f"a form needs a valid JSON schema: {error}") from None
+        case TextQuestion():
+            _check_range("the length of a text", question.min_length, question.max_length)
+            _check_pattern(question.pattern or "")
+        case NumberQuestion():
+            _check_numbers(question)
+        case DateQuestion(minimum=dt.date() as first, maximum=dt.date() as last) if first > last:
+            raise ValueError("no day is after the minimum and before the maximum; swap them")
         case ChoiceQuestion():
-            if not question.options:
-                raise ValueError("a choice needs at least one option")
-            if len({option.value for option in question.options}) != len(question.options):
-                raise ValueError(
-                    "two options of a choice have the same value; make the values differ"
-                )
-            if question.minimum > len(question.options):
-                raise ValueError(
-                    f"a choice among {len(question.options)} cannot want {question.minimum}"
-                )
+            _check_options(question)
+        case FileQuestion():
+            _check_range("how many files", question.minimum, question.maximum)
+            if question.maximum < 1 or (question.max_bytes is not None and question.max_bytes < 1):
+                raise ValueError("a question for files allows at least one, of one byte or more")
         case _:
             pass
+    if question.default is not UNSET:
+        _check_default(question, question.default)
+
+
+def _check_schema(question: FormQuestion) -> None:
+    try:
+        _validator(bytes(question.schema))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a form needs a valid JSON schema: {error}") from None
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+
+
+def _check_fields(question: Question) -> None:
+    """A struct takes anything when it is made, but is read back by its declaration."""
+    try:
+        found = _decoder.decode(_encoder.encode(question))
+    except msgspec.ValidationError as error:
+        raise TypeError(
+            f"a {type(question).__name__} has a value of a wrong type: {error}; give the type "
+            "it expects"
+        ) from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise TypeError(
+            f"a {type(question).__name__} has a value that cannot be stored ({describe(error)}); "
+            "give plain text, numbers, dates and options"
+        ) from None
+    if found != question:
+        raise ValueError(
+            f"a {type(question).__name__} has a value that changes when it is stored; give numbers "
+            "that a float holds exactly, and tuples where a tuple is declared"
+        )
+
+
+def _check_range(what: str, low: int, high: int | None) -> None:
+    if low < 0 or (high is not None and low > high):
+        raise ValueError(
+            f"{what} cannot be from {low} to {high}: give a minimum of 0 or more and a maximum "
+            "that is not less"
+        )
+
+
+def _check_numbers(question: NumberQuestion) -> None:
+    low = -math.inf if question.minimum is None else question.minimum
+    high = math.inf if question.maximum is None else question.maximum
+    if question.integer and math.isfinite(low) and math.isfinite(high):
+        low, high = math.ceil(low), math.floor(high)
+    if low > high:
+        raise ValueError(
+            "no number is between the minimum and the maximum of the question; give a minimum "
+            "that is not greater"
+        )
+
+
+def _check_options(question: ChoiceQuestion) -> None:
+    options = question.options
+    if not options:
+        raise ValueError("a choice needs at least one option")
+    if len({option.value for option in options}) != len(options):
+        raise ValueError("two options of a choice have the same value; make the values differ")
+    if not all(option.label.strip() for option in options):
+        raise ValueError("an option without a label cannot be seen; give each a label")
+    if question.minimum > len(options):
+        raise ValueError(f"a choice among {len(options)} cannot want {question.minimum}")
+    _check_range("how many are chosen", question.minimum, question.maximum)
+
+
+def _check_default(question: Question, default: Raw) -> None:
+    try:
+        given = read_json(default)
+        if isinstance(question, FileQuestion):
+            raise InvalidAnswer("A question for files has no default.")
+        if given == "" and isinstance(question, TextQuestion) and question.min_length <= 1:
+            return  # so that the user may say nothing where no length is asked for
+        _check(question, given)
+    except (InvalidAnswer, ValueError) as error:
+        raise ValueError(
+            f"the default is no answer to its own question ({error}); give one that fits its "
+            "bounds and options"
+        ) from None
 
 
 def read_answer(
@@ -163,9 +251,9 @@ def read_answer(
 
 def _load(value: Raw) -> Any:
     try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidAnswer("That answer is not valid JSON.") from None
+        return read_json(value)
+    except ValueError:
+        raise InvalidAnswer("That answer is no valid JSON, or nested too deeply.") from None
 
 
 def _is_empty(question: Question, given: Any, text: str) -> bool:
@@ -188,8 +276,8 @@ def _from_words(question: Question, text: str) -> Any:
             return _choice_from_words(question, words)
         case FormQuestion():
             try:
-                return msgspec.json.decode(text)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                return read_json(text.encode())
+            except ValueError:
                 raise InvalidAnswer("Please fill in the form.") from None
         case _:
             return words
@@ -342,10 +430,7 @@ def _check_form(question: FormQuestion, given: Any) -> Any:
         raise InvalidAnswer(
             "This question cannot be answered: its form is no valid JSON schema."
         ) from None
-    try:
-        complaint = _form_complaint(validator, given)
-    except (ValueError, RecursionError):
-        raise InvalidAnswer("That answer is nested too deeply.") from None
+    complaint = _form_complaint(validator, given)
     if complaint:
         raise InvalidAnswer(complaint)
     return given
@@ -366,7 +451,7 @@ def _validator(schema: bytes) -> Any:
     import jsonschema_rs
 
     return jsonschema_rs.Draft202012Validator(
-        msgspec.json.decode(schema), validate_formats=True, offline=True
+        read_json(schema), validate_formats=True, offline=True
     )
 
 

@@ -65,8 +65,17 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Windows, tabs and programs that may watch one session at once."""
     listener_bytes: int = 4 * 1024 * 1024
     """What may wait for one slow listener before it is cut off."""
+    hello_seconds: float = 10.0
+    """How long a client may take to say what it wants: an HTTP request's head, a socket's hello."""
     threads: int = 64
-    """Threads for handlers and steps that are plain functions."""
+    """Plain handlers and plain steps that work at the same time, each in a thread."""
+    waiting_threads: int = 256
+    """Plain handlers that may wait in their thread besides; when more come, those that wait for
+    the user leave memory early."""
+    rounds_without_thread: int = 1000
+    """Rounds that may wait for a thread; past that commands are refused for a moment."""
+    processes: int = 0
+    """Processes for steps with `process=True`; 0: one for each core."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -75,7 +84,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of an engine and its server. Times are in seconds."""
+    """All settings of an engine and its server. Times are in seconds, unless a name says days."""
 
     incoming: Incoming = "queue"
     """What a message does while a round runs: wait, join it, end it, or be refused."""
@@ -87,8 +96,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An idle session leaves memory after this time."""
     hibernate_after: float = 60.0
     """A waiting round leaves memory after this time."""
+    blocked_after: float | None = None
+    """Code that keeps the event loop from turning for this time is named in the log; 0: nobody
+    looks; None: 1, and 0.2 in development."""
     expire_after: float | None = None
     """A session nobody uses is closed after this time; None: never."""
+    retain_days: float | None = None
+    """A closed or expired session is erased so many days after its last record; None: never."""
     snapshot_every: int = 2048
     """Records between two snapshots of a session that stays in memory; one that leaves it after
     more than a few has one made then."""
@@ -97,6 +111,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _check_numbers(self)
+
+    @property
+    def blocked(self) -> float:
+        """`blocked_after`, as it is meant."""
+        if self.blocked_after is not None:
+            return self.blocked_after
+        return 0.2 if self.development else 1.0
 
 
 def _check_numbers(settings: Struct) -> None:

@@ -62,10 +62,23 @@ def browser() -> Iterator[Browser]:
 
 
 class Server:
-    """`parlour run` for one app file; it can be killed and started again at the same address."""
+    """`parlour run` for one app file, or a `script` that serves one by itself.
 
-    def __init__(self, folder: Path, source: str, environment: dict[str, str]) -> None:
+    It can be killed and started again at the same address.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        source: str,
+        environment: dict[str, str],
+        options: list[str] | None = None,
+        *,
+        script: bool = False,
+    ) -> None:
         self._folder = folder
+        self._options = options or []
+        self._script = script
         self._file = folder / "app_under_test.py"
         self._file.write_text(textwrap.dedent(source), encoding="utf-8")
         self._environment = os.environ | environment
@@ -74,9 +87,11 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "parlour", "run", self._file.name]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--store", f"sqlite:///{self._folder / 'parlour.db'}"]
+        store = f"sqlite:///{self._folder / 'parlour.db'}"
+        command = [sys.executable, self._file.name, str(self.port), store]
+        if not self._script:
+            command = [sys.executable, "-m", "parlour", "run", self._file.name, *self._options]
+            command += ["--host", "127.0.0.1", "--port", str(self.port), "--store", store]
         with (self._folder / "stderr.txt").open("a") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -144,7 +159,10 @@ def _free_port() -> int:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a server for an app's source: `serve(source, PARLOUR_LIMITS__UPLOAD_BYTES="1000")`."""
+    """Starts a server for an app's source: `serve(source, PARLOUR_LIMITS__UPLOAD_BYTES="1000")`.
+
+    `options` go to `parlour run`; a `script` is run as it is, with its port and store.
+    """
     with contextlib.ExitStack() as running:
         yield partial(_start, running, tmp_path)
 
@@ -157,10 +175,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
         yield cache(partial(_start, running, folder))
 
 
-def _start(running: contextlib.ExitStack, folder: Path, source: str, **environment: str) -> Server:
+def _start(
+    running: contextlib.ExitStack,
+    folder: Path,
+    source: str,
+    *,
+    options: list[str] | None = None,
+    script: bool = False,
+    **environment: str,
+) -> Server:
     own = folder / f"server{len(list(folder.iterdir()))}"
     own.mkdir()
-    server = Server(own, source, environment)
+    server = Server(own, source, environment, options, script=script)
     running.callback(server.stop)
     server.start()
     return server
@@ -213,7 +239,8 @@ class Chat:
 def visit(browser: Browser) -> Iterator[Callable[..., Chat]]:
     """Opens the page as a new visitor, or in another tab of one: `visit(server, tab_of=chat)`.
 
-    Whatever a test is about, no request leaves the host and nothing on the page fails.
+    `host` is another one, whose page the chat is on. Whatever a test is about, no request leaves
+    these hosts and nothing on the page fails.
     """
     contexts: list[BrowserContext] = []
     foreign: list[str] = []
@@ -227,23 +254,28 @@ def visit(browser: Browser) -> Iterator[Callable[..., Chat]]:
             errors.append(message.text)
 
     def start(
-        server: Server, *, tab_of: Chat | None = None, path: str = "", **options: object
+        server: Server,
+        *,
+        tab_of: Chat | None = None,
+        path: str = "",
+        host: str = "",
+        **options: object,
     ) -> Chat:
         if tab_of is None:
             contexts.append(browser.new_context(**options))
         context = contexts[-1] if tab_of is None else tab_of.page.context
         page = context.new_page()
-        host = urlsplit(server.url).netloc
+        hosts = {urlsplit(address).netloc for address in (server.url, host)}
 
         def requested(request: Request) -> None:
             url = urlsplit(request.url)
-            if url.scheme not in ("data", "blob") and url.netloc != host:
+            if url.scheme not in ("data", "blob") and url.netloc not in hosts:
                 foreign.append(request.url)
 
         page.on("request", requested)
         page.on("console", heard)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(server.url + path)
+        page.goto(host or server.url + path)
         return Chat(page)
 
     yield start

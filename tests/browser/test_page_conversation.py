@@ -259,8 +259,10 @@ def test_code_can_be_copied(house, visit) -> None:
     chat = visit(house(ECHO), permissions=["clipboard-read", "clipboard-write"])
     chat.say("```python\nprint('<hello>')\n```")
     chat.sees("print('<hello>')")
-    chat.page.get_by_role("button", name="Copy code").click()
-    expect(chat.page.get_by_text("Copied")).to_be_visible()
+    copy = chat.page.get_by_role("button", name="Copy code")
+    copy.click()
+    expect(copy).to_have_text("Copied")
+    expect(chat.status).to_have_text("Copied")
     assert chat.page.evaluate("navigator.clipboard.readText()") == "print('<hello>')"
 
 

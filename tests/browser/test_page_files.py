@@ -88,7 +88,7 @@ def test_a_file_can_be_dropped_anywhere_or_pasted(house, visit) -> None:
                 const data = new DataTransfer();
                 data.items.add(new File(["hello"], name, { type: "text/plain" }));
                 const options = { bubbles: true, cancelable: true };
-                const target = document.querySelector("#scroller");
+                const target = document.querySelector("parlour-chat");
                 target.dispatchEvent(kind === "drop"
                     ? new DragEvent("drop", { ...options, dataTransfer: data })
                     : new ClipboardEvent("paste", { ...options, clipboardData: data }));

@@ -250,3 +250,22 @@ def test_an_answer_that_comes_too_late_in_another_tab_changes_nothing(house, vis
         tab.sees("Which colour?")
         expect(tab.mine).to_have_text(["choose", "The first", "text"])
     assert one.transcript() == two.transcript()
+
+
+def test_what_was_entered_and_not_sent_survives_a_reload(house, visit) -> None:
+    chat = visit(house(ASKING))
+    chat.say("form")
+    chat.question.get_by_label("Guest name").fill("Ada")
+    chat.question.get_by_role("checkbox", name="sauna").check()
+    chat.page.reload()
+    expect(chat.question.get_by_label("Guest name")).to_have_value("Ada")
+    expect(chat.question.get_by_role("checkbox", name="sauna")).to_be_checked()
+    chat.question.get_by_role("button", name="Dismiss").click()
+    chat.say("many")
+    chat.question.get_by_role("checkbox", name="blue").check()
+    chat.page.reload()
+    expect(chat.question.get_by_role("checkbox", name="blue")).to_be_checked()
+    chat.question.get_by_role("button", name="Answer").click()
+    chat.sees("Got ['blue']")
+    kept = chat.page.evaluate("Object.keys(sessionStorage).filter(key => /answer/.test(key))")
+    assert kept == []

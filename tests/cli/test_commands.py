@@ -126,7 +126,7 @@ def test_a_store_in_use_says_by_whom_and_what_to_do(app, parlour, tmp_path):
         owner.stdin.write("hi\n")
         owner.stdin.flush()
         assert owner.stdout.readline() == "echo hi\n"
-        for arguments in (["run", "bot.py"], ["chat", "bot.py"], ["sessions", "ls"]):
+        for arguments in (["run", "bot.py"], ["chat", "bot.py"], ["sessions", "gc"]):
             done = parlour(*arguments)
             assert done.returncode == 1
             assert done.stderr.count("\n") == 1

@@ -24,7 +24,9 @@ from parlour.events import (
     RoundFinished,
     RoundResumed,
     RoundStarted,
+    RoundSurvived,
     SessionClosed,
+    SessionForked,
     SessionOpened,
     SignalReceived,
     StepFinished,
@@ -59,10 +61,13 @@ _FILES = (
 
 FULL: tuple[Event, ...] = (
     SessionOpened(user="u1", command="c1"),
-    MessageAdded(role="bot", text="Hallo 👋\n", files=_FILES, path="reply#1", command="c2"),
+    MessageAdded(
+        role="bot", text="Hallo 👋\n", files=_FILES, path="reply#1", command="c2", cut=True
+    ),
     SignalReceived(name="ping", data=Raw(b'{"a":[1,null]}'), command="c3"),
     RoundStarted(round=2, cause="message", source=5, command="c4"),
     RoundResumed(round=2),
+    RoundSurvived(round=2),
     RoundFinished(
         round=2,
         status="diverged",
@@ -101,6 +106,7 @@ FULL: tuple[Event, ...] = (
         path="cost#1", input_tokens=10, output_tokens=20, amount=0.5, currency="EUR", model="m"
     ),
     SessionClosed(reason="expired", command="c10"),
+    SessionForked(origin="a1b2", seq=7),
 )
 
 LEAST: tuple[Event, ...] = (
@@ -109,6 +115,7 @@ LEAST: tuple[Event, ...] = (
     SignalReceived(name="ping"),
     RoundStarted(round=1, cause="open"),
     RoundResumed(round=1),
+    RoundSurvived(round=1),
     RoundFinished(round=1, status="done"),
     VariableSet(name="a", value=Raw(b"1")),
     VariableDeleted(name="a"),
@@ -125,6 +132,7 @@ LEAST: tuple[Event, ...] = (
     MessagesTaken(path="take#1"),
     CostAdded(path="cost#1"),
     SessionClosed(),
+    SessionForked(origin="a1b2", seq=1),
 )
 
 _OPTION = Option(value="a", label="A", description="the first")

@@ -290,6 +290,80 @@ def test_a_form_without_a_usable_schema_cannot_be_answered_and_fetches_nothing(s
         check_question(question)
 
 
+DAY = dt.date(2026, 11, 21)
+GOOD = Option(value="a", label="A")
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "words"),
+    [
+        (TextQuestion(min_length="1"), TypeError, "wrong type.*min_length"),
+        (TextQuestion(max_length=10.5), TypeError, "wrong type.*max_length"),
+        (TextQuestion(pattern=5), TypeError, "wrong type.*pattern"),
+        (TextQuestion(pattern="\ud800"), TypeError, "cannot be stored.*plain text"),
+        (TextQuestion(multiline=object()), TypeError, "cannot be stored.*plain text"),
+        (TextQuestion(default=5), ValueError, "changes when it is stored"),
+        (TextQuestion(default=Raw(b"5")), ValueError, "no answer to its own question"),
+        (TextQuestion(default=Raw(b"{bad")), TypeError, "cannot be stored"),
+        (TextQuestion(min_length=2, default=Raw(b'""')), ValueError, "at least 2 characters"),
+        (TextQuestion(min_length=-1), ValueError, "minimum of 0 or more"),
+        (TextQuestion(min_length=2, max_length=1), ValueError, "a maximum that is not less"),
+        (NumberQuestion(minimum="5"), TypeError, "wrong type.*minimum"),
+        (NumberQuestion(minimum=float("nan")), ValueError, "changes when it is stored"),
+        (NumberQuestion(maximum=2**60 + 1), ValueError, "a float holds exactly"),
+        (NumberQuestion(minimum=2, maximum=1), ValueError, "a minimum that is not greater"),
+        (NumberQuestion(integer=True, minimum=0.2, maximum=0.8), ValueError, "no number"),
+        (NumberQuestion(maximum=5, default=Raw(b"6")), ValueError, "at most 5"),
+        (ConfirmQuestion(yes=None), TypeError, "wrong type.*yes"),
+        (ConfirmQuestion(default=Raw(b"1")), ValueError, "no answer to its own question"),
+        (DateQuestion(minimum="2026-11-21"), ValueError, "changes when it is stored"),
+        (DateQuestion(maximum=DAY, minimum=DAY + dt.timedelta(1)), ValueError, "swap them"),
+        (DateQuestion(minimum=DAY, default=Raw(b'"2026-11-20"')), ValueError, "not before"),
+        (ChoiceQuestion(options=(5,)), TypeError, "wrong type.*options"),
+        (ChoiceQuestion(options=[GOOD]), ValueError, "tuples where a tuple is declared"),
+        (ChoiceQuestion(options=(Option(value=1, label="A"),)), TypeError, "options.*value"),
+        (ChoiceQuestion(options=(Option(value="a", label=""),)), ValueError, "give each a label"),
+        (ChoiceQuestion(options=(GOOD,), minimum=1, maximum=0), ValueError, "not less"),
+        (ChoiceQuestion(options=(GOOD,), default=Raw(b'"b"')), ValueError, "choose one of"),
+        (FileQuestion(accept=(5,)), TypeError, "wrong type.*accept"),
+        (FileQuestion(minimum=2), ValueError, "how many files"),
+        (FileQuestion(minimum=0, maximum=0), ValueError, "allows at least one"),
+        (FileQuestion(max_bytes=0), ValueError, "one byte or more"),
+        (FileQuestion(default=Raw(b"[]")), ValueError, "has no default"),
+        (FormQuestion(schema={}), ValueError, "valid JSON schema"),
+        (FormQuestion(schema=Raw(b"[" * 101 + b"]" * 101)), ValueError, "valid JSON schema"),
+        (FormQuestion(schema=Raw(b"{}"), default=Raw(b"[" * 101 + b"]" * 101)), ValueError, "deep"),
+    ],
+)
+def test_a_question_that_could_not_be_read_or_answered_is_its_authors_mistake(
+    question, error, words
+):
+    with pytest.raises(error, match=words):
+        check_question(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        TextQuestion(default=Raw(b'""')),
+        TextQuestion(min_length=0, max_length=0),
+        TextQuestion(pattern="[a-z]+", default=Raw(b'""')),
+        NumberQuestion(integer=True, minimum=1.5, maximum=2.5),
+        NumberQuestion(integer=True, minimum=1),
+        NumberQuestion(minimum=1, maximum=1, default=Raw(b"1")),
+        ConfirmQuestion(default=Raw(b"false")),
+        DateQuestion(minimum=DAY, maximum=DAY, default=Raw(b'"2026-11-21"')),
+        DateQuestion(minimum=DAY),
+        ChoiceQuestion(options=(Option(value="", label="None"),), default=Raw(b'""')),
+        ChoiceQuestion(options=(GOOD,), many=True, maximum=5, default=Raw(b"[]")),
+        FileQuestion(minimum=0, maximum=3, max_bytes=1),
+        FormQuestion(schema=Raw(b"{}"), default=Raw(b"{}")),
+    ],
+)
+def test_a_question_that_somebody_could_answer_is_none(question):
+    check_question(question)
+
+
 # -- files ----------------------------------------------------------------------------------
 
 

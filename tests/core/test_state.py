@@ -28,8 +28,10 @@ from parlour.events import (
     RoundFinished,
     RoundResumed,
     RoundStarted,
+    RoundSurvived,
     Say,
     SessionClosed,
+    SessionForked,
     SessionOpened,
     Signal,
     SignalReceived,
@@ -127,6 +129,7 @@ LEGAL = [
     (RUNNING, MessageAdded(role="bot", text="hi", path="reply#1")),
     (RUNNING, SignalReceived(name="ping")),
     (RUNNING, RoundResumed(round=1)),
+    (RUNNING, RoundSurvived(round=1)),
     (RUNNING, RoundFinished(round=1, status="done")),
     (RUNNING, VariableSet(name="a", value=Raw(b"1"), path="set#1")),
     (RUNNING, VariableDeleted(name="a", path="delete#1")),
@@ -142,6 +145,8 @@ LEGAL = [
     (going(RUNNING, TimerSet(path="sleep#1", due=1.0)), TimerFired(path="sleep#1")),
     (RUNNING, MessagesTaken(path="take#1")),
     (RUNNING, CostAdded(path="cost#1")),
+    (IDLE, SessionForked(origin="a", seq=1)),
+    (RUNNING, SessionForked(origin="a", seq=2)),
 ]
 
 
@@ -242,7 +247,7 @@ def test_variables_that_others_change_in_a_round_are_kept_apart_from_its_journal
 
     assert state.round is not None
     assert list(state.round.journal) == ["set#1"]
-    assert [seq for seq, _ in state.round.outside] == [4, 5]
+    assert [item.seq for item in state.round.outside] == [4, 5]
     assert list(state.variables) == ["b"]
     assert (state.recent.seq("c1"), state.recent.seq("c2")) == (4, 5)
     assert state.round.base.variables == {}
@@ -359,7 +364,7 @@ def test_the_messages_at_hand_are_bounded_however_long_the_conversation(most):
         state = going(state, *next_round(state))
         state = going(state, *finish_round(state, "done"))
 
-    assert most <= len(state.heard.messages) < most + 20
+    assert most <= len(state.heard.messages) < most + 32
     assert state.heard.messages[-1].text == "499"
 
 
@@ -408,6 +413,31 @@ def test_a_closed_session_and_one_that_is_closing_take_no_commands(command):
 
     assert refusal(CLOSED, command, ALL) == "closed"
     assert refusal(closing, command, ALL) == "closed"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Say(id=5, text="a"),
+        Say(id="c1", text=5),
+        Say(id="c1", text="a", files=("x",)),
+        Say(id="c1", text="a", files=(FileRef(id="f", name=5),)),
+        Say(id="c1", text="a", files=(FileRef(id="f", name="x", size=1.5),)),
+        Answer(id="c1", question=3.0, text="a"),
+        Answer(id="c1", value=5),
+        Signal(id="c1", name=5),
+        Signal(id="c1", name="a", data=b"1"),
+        Signal(id="c1", name="a", data=Raw(b"[" * 101 + b"]" * 101)),
+        Assign(id="c1", name=[], value=None),
+        Assign(id="c1", name="a", value=b"1"),
+        Assign(id="c1", name="a", value=Raw(b"{bad")),
+        Assign(id="c1", name="a", value=Raw(b"1"), kind=5),
+        Close(id="c1", reason="bored"),
+    ],
+    ids=repr,
+)
+def test_a_command_of_wrong_types_is_refused_as_invalid(command):
+    assert refusal(IDLE, command, ALL) == "invalid"
 
 
 @pytest.mark.parametrize("id_", ["", "x" * 129, "a\nb", "\x00", "\ud800", "\u2028"])

@@ -7,9 +7,9 @@ import logging
 from typing import Any
 
 import pytest
+from house import House, run, said, settled, until
 
 import parlour
-from conftest import House, run, said, settled, until
 from parlour.events import QuestionAsked, RoundFinished, StepFinished
 
 promise = pytest.mark.promise

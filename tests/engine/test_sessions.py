@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from house import House, run, said, settled, types, until
 
 import parlour
-from conftest import House, run, said, settled, types, until
 from parlour.engine.local import AsyncLocalSession
 from parlour.errors import Refused, SessionOver, StoreUnavailable
 from parlour.events import (
@@ -751,10 +751,11 @@ def test_an_idle_session_leaves_memory_and_wakes_unseen(house: House) -> None:
             session = await running.get_session()
             await session.send_message("a")
             assert running.engine.live == 1
+            assert woken == [session.id]
             clock.advance(house.settings.idle_after + 1)
             await until(lambda: running.engine.live == 0)
             assert (await session.send_message("b")).reply == "b 2"
-            assert woken == [session.id]
+            assert woken == [session.id] * 2
 
     run(main())
 
@@ -1280,5 +1281,40 @@ def test_a_long_timeout_passes_while_the_session_stays_in_memory(house: House) -
                 await asyncio.sleep(0.005)
             await settled(session)
             assert (await said(session))[-1] == "bot: gone"
+
+    run(main())
+
+
+@promise("P4")
+def test_an_old_command_that_comes_again_in_mid_round_costs_the_round_nothing(house: House) -> None:
+    async def main() -> None:
+        house.settings = parlour.Settings(limits=parlour.Limits(commands_remembered=8))
+        app = echo_app()
+        go_on = asyncio.Event()
+        runs: list[int] = []
+
+        async def work() -> str:
+            runs.append(len(runs))
+            await go_on.wait()
+            return "done"
+
+        @app.on_signal
+        async def long(session: parlour.Session, signal: parlour.SignalMessage) -> None:
+            del signal
+            session.reply(await session.step(work))
+
+        async with house.running(app) as running:
+            session = await running.get_session()
+            for number in range(40):
+                await session.send_message("x", id=f"m{number}")
+            began = await running.engine.send(session.id, None, Signal(id="s", name="long"))
+            await until(lambda: bool(runs))
+            old = await running.engine.send(session.id, None, Say(id="m0", text="x"))
+            new = await running.engine.send(session.id, None, Say(id="new", text="x"))
+            assert old.repeated
+            assert old.seq < began.seq < new.seq
+            go_on.set()
+            await until(lambda: running.engine.find_live(session.id).state.round is None)
+            assert runs == [0]
 
     run(main())

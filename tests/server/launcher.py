@@ -20,7 +20,7 @@ append = SqliteStore.append
 
 async def fragile(store: SqliteStore, batch: Sequence[Append]) -> Sequence[Outcome]:
     entries = [entry for item in batch for entry in item.entries]
-    meant = any(sign.encode() in record for entry in entries for record in entry.records)
+    meant = any(sign.encode() in entry.data for entry in entries)
     if meant and when == "slow":
         await asyncio.sleep(SLOW_SECONDS)
     elif meant and when == "before":

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,7 @@ class LiveServer:
     def start(self, **environment: str) -> "LiveServer":
         """Start, and return when it answers. `environment` counts for this life only."""
         assert self.process is None, "it runs already"
-        command = [sys.executable, str(LAUNCHER), "run", self.file.name]
-        if not any(name.startswith("FRAGILE") for name in environment):
-            command = [sys.executable, "-m", "parlour", "run", self.file.name]
+        command = self._command(environment)
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--store", self.store]
         self.process = subprocess.Popen(
             [*command, *self.options],
@@ -89,6 +87,11 @@ class LiveServer:
         self._listener.start()
         self._wait(self.process)
         return self
+
+    def _command(self, environment: Mapping[str, str]) -> list[str]:
+        fragile = any(name.startswith("FRAGILE") for name in environment)
+        launch = [str(LAUNCHER)] if fragile else ["-m", "parlour"]
+        return [sys.executable, *launch, "run", self.file.name]
 
     def _listen(self, process: "subprocess.Popen[str]") -> None:
         assert process.stderr is not None

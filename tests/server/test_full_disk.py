@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from checker import Log, violations
 from client import Client
 from live_server import LiveServer, wait_until
+
+from faults.case import Log
+from faults.checker import violations
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux limits a process that runs already"

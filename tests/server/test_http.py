@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -479,3 +480,26 @@ def test_a_server_below_a_prefix_knows_its_place(tmp_path: Path) -> None:
     finally:
         client.leave()
         server.close()
+
+
+@promise("P12")
+def test_half_a_request_is_not_waited_for_any_longer_than_is_set(serve) -> None:
+    server = serve(APP, PARLOUR_LIMITS__HELLO_SECONDS="0.3")
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    for beginning in (b"", head, head + b"\r\nGET"):
+        with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+            connection.settimeout(20)
+            connection.sendall(beginning)
+            while connection.recv(65536):
+                pass  # the end comes by the server's own hand
+
+
+@promise("P12")
+def test_who_has_said_hello_may_stay(serve) -> None:
+    server = serve(APP, PARLOUR_LIMITS__HELLO_SECONDS="0.3")
+    visitor = Client(server.ws, name="visitor")
+    visitor.connect()
+    until = time.monotonic() + 0.9
+    while time.monotonic() < until:
+        visitor.ping()
+    visitor.leave()

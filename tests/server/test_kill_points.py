@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from checker import Log, violations
 from client import Client
 from live_server import LiveServer, wait_until
+
+from faults.case import Log
+from faults.checker import violations
 
 promise = pytest.mark.promise
 

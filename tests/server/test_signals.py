@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from checker import Log, violations
 from client import Client
 from live_server import LiveServer, wait_until
+
+from faults.case import Log
+from faults.checker import violations
 
 promise = pytest.mark.promise
 Serve = Callable[..., LiveServer]

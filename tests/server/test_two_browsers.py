@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from checker import Log, violations
 from client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live_server import LiveServer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from faults.case import Log
+from faults.checker import violations
 
 promise = pytest.mark.promise
 Serve = Callable[..., LiveServer]
@@ -262,7 +264,7 @@ def _answer_all(client: Client, session: str) -> None:
         asked = [e["seq"] for e in client.events(session, "QuestionAsked") if e["seq"] > running]
         if set(asked) - over:
             command = client.answer(session, 0, text=f"{client.name}-words")
-            client.wait(lambda: client._is_answered(command), "the answer is answered")  # noqa: B023
+            client.wait(lambda: client.is_answered(command), "the answer is answered")  # noqa: B023
 
 
 @promise("P2")

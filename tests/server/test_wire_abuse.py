@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from client import Client, Json, send_raw, upgrade_status
+from client import Client, send_raw, upgrade_status
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from live_server import LiveServer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+
+from faults.history import Json
 
 promise = pytest.mark.promise
 Visit = Callable[..., Client]
@@ -121,7 +123,7 @@ NO_FRAMES = {
     "no type": "{}",
     "a type that is no text": '{"t":1}',
     "an unknown type": '{"t":"dance"}',
-    "a server's type": '{"t":"records","session":"x","after":0,"upto":1,"records":[]}',
+    "a server's type": '{"t":"records","session":"x","after":0,"records":[null]}',
     "cut off": '{"t":"ping"',
     "two on a line": '{"t":"ping"}{"t":"ping"}',
     "a byte order mark": '\ufeff{"t":"ping"}',
@@ -402,7 +404,7 @@ def test_an_answer_that_is_none_leaves_the_question_open(
         guest,
         f'{{"t":"answer","session":"{session}","id":"a","question":{question},"value":{value}}}',
     )
-    guest.wait(lambda: guest._is_answered("a") or guest.others, "it is answered")
+    guest.wait(lambda: guest.is_answered("a") or guest.others, "it is answered")
     assert all(frame["code"] == "invalid" for frame in guest.others)
     if "a" in guest.history.acks:
         guest.acked("a")

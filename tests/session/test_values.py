@@ -144,6 +144,11 @@ class Text(str):
     __slots__ = ()
 
 
+class Wild:
+    def model_dump(self, *, mode: str) -> object:
+        raise LookupError("no such thing")
+
+
 @pytest.mark.parametrize(
     ("value", "type_"),
     [
@@ -211,6 +216,41 @@ def test_text_that_unicode_cannot_hold_is_refused(value):
 def test_a_number_with_too_many_digits_is_refused():
     with pytest.raises(NotStorable, match="a int cannot be stored"):
         encode_value(10**5000)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (Raw(b"{bad"), "malformed"),
+        ([Raw(b"1e400")], "out of range"),
+        ({"a": Raw(b'"\xff"')}, "cannot be stored"),
+        (Raw(b'{"a":1,"a":2}'), "two keys that are both 'a'"),
+        ({1: "a", "1": "b"}, "two keys that are both '1'"),
+        ([{"b": {1.0: 1, "1.0": 2}}], "two keys that are both '1.0'"),
+        (-(10**4299), "out of range"),
+        (Decimal("sNaN"), "signalling NaN"),
+        (WHEN.replace(tzinfo=dt.timezone(dt.timedelta(seconds=3208))), "convert it to UTC first"),
+        (dt.time(1, tzinfo=dt.timezone(dt.timedelta(seconds=-1))), "convert it to UTC first"),
+        ({"a": [[[[]]]] * 50 + [eval("[" * 90 + "]" * 90)]}, None),
+        ({"a": eval("[" * 99 + "]" * 99)}, None),
+        ({"a": eval("[" * 50 + "{'b':" * 50 + "1" + "}" * 50 + "]" * 50)}, "nested too deeply"),
+        (Wild(), "could not be dumped .no such thing"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_no_reader_could_take_back_is_refused_when_it_is_written(value, words):
+    if words is None:
+        assert kept(value) == value
+    else:
+        with pytest.raises(NotStorable, match=words):
+            encode_value(value)
+
+
+@pytest.mark.parametrize("value", [Raw(b' {"a": [1, 2]} '), [Raw(b"1.0")], 2**64, -(2**64), 10**40])
+def test_what_is_written_in_another_way_is_read_all_the_same(value):
+    assert msgspec.json.encode(kept(value)) == msgspec.json.encode(
+        msgspec.json.decode(msgspec.json.encode(value))
+    )
 
 
 @given(

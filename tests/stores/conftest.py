@@ -7,6 +7,7 @@ pytest.register_assert_rewrite(
     "parlour.testing.log_contract",
     "parlour.testing.command_contract",
     "parlour.testing.session_contract",
+    "parlour.testing.ends_contract",
     "parlour.testing.durability_contract",
 )
 

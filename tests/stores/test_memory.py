@@ -34,7 +34,7 @@ def test_a_store_that_is_not_open_says_so():
         await store.open()
         claim = await store.create("a", "ann", 0.0)
         append = Append(
-            session="a", epoch=claim.epoch, after=0, at=0.0, entries=(Entry("", (b"1",)),)
+            session="a", epoch=claim.epoch, after=0, at=0.0, entries=(Entry("", b"[1]", 1),)
         )
         assert await store.append([append]) == [Appended(1)]
         await store.close()

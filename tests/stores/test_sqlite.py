@@ -18,6 +18,7 @@ from parlour.events import encode_chunk
 from parlour.stores import sqlite
 from parlour.stores.sqlite import SqliteStore
 from parlour.stores.sqlite_file import VERSION, explain
+from parlour.stores.sqlite_reader import SqliteReader
 from parlour.stores.sqlite_writer import Writer
 from parlour.stores.store import Appended, Fenced, Repeated, Store
 from parlour.testing.contract_base import NOW, Owner, entry, log, owner, record, session_id
@@ -61,6 +62,38 @@ class TestSqliteStoreAfterACrash(TestSqliteStore):
         assert isinstance(store, SqliteStore)
         await store._write(copy)
         return SqliteStore(crashed)
+
+
+class TestSqliteStoreReadByOthers(TestSqliteStore):
+    """What another process may read meanwhile is what the owner reads."""
+
+    async def make_store(self) -> Store:
+        return _Watched(self.path)
+
+    async def reopen(self, store: Store) -> Store:
+        await store.close()
+        return _Watched(self.path)
+
+
+class _Watched(SqliteStore):
+    """A store whose answers come by a connection that knows nothing of the owner's."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._look = SqliteReader(path)
+
+    async def open(self) -> None:
+        await super().open()
+        await self._look.open()
+        self.read = self._look.read  # type: ignore[method-assign]
+        self.find = self._look.find  # type: ignore[method-assign]
+        self.sessions = self._look.sessions  # type: ignore[method-assign]
+        self.user_value = self._look.user_value  # type: ignore[method-assign]
+        self.user_values = self._look.user_values  # type: ignore[method-assign]
+
+    async def close(self) -> None:
+        await self._look.close()
+        await super().close()
 
 
 def run(path, scenario, **options):
@@ -583,7 +616,7 @@ def test_a_round_costs_little_more_than_its_records(tmp_path):
                 for each in owners
             ]
             await store.append(batch)
-            size += sum(len(encode_chunk(append.entries[0].records)) for append in batch)
+            size += sum(len(append.entries[0].data) for append in batch)
             for each in owners:
                 each.head += 3
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,23 +13,11 @@ import msgspec
 import typer
 
 from parlour.app import load_app
-from parlour.cli.failures import log_shortly, tell
-from parlour.errors import AppNotLoaded, ParlourError
+from parlour.cli.failures import failures, log_shortly
+from parlour.cli.options import DEFAULT_STORE, FileArgument, StoreOption, file_of
+from parlour.cli.sessions import sessions
+from parlour.errors import AppNotLoaded
 from parlour.settings import Settings, load_settings
-
-DEFAULT_STORE = "sqlite:///parlour.db"
-
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE[:APP]", help="The file that makes the App.")
-]
-StoreOption = Annotated[
-    str,
-    typer.Option(
-        metavar="ADDRESS",
-        envvar="PARLOUR_STORE",
-        help="Where conversations are kept: sqlite:///file.db, or memory: to keep nothing.",
-    ),
-]
 
 _commands = typer.Typer(
     name="parlour",
@@ -41,12 +28,7 @@ _commands = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_sessions = typer.Typer(
-    help="Look at the conversations in a store.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-_commands.add_typer(_sessions, name="sessions")
+_commands.add_typer(sessions, name="sessions")
 
 
 def main() -> None:
@@ -54,26 +36,8 @@ def main() -> None:
     _commands(prog_name="parlour")
 
 
-@contextmanager
-def _failures(app: str = "") -> Generator[None]:
-    """Ends the process with one clear line, or with the user's own traceback."""
-    try:
-        yield
-    except ParlourError as error:
-        tell(error)
-        raise typer.Exit(1) from None
-    except Exception as error:  # noqa: BLE001 - a user's file may raise anything
-        tell(error, _file_of(app) if app else None)
-        raise typer.Exit(1) from None
-
-
-def _file_of(app: str) -> Path:
-    name = Path(app).name
-    return Path(app).with_name(name.partition(":")[0]) if ":" in name else Path(app)
-
-
 def _check_file(app: str) -> None:
-    file = _file_of(app)
+    file = file_of(app)
     if not file.is_file():
         raise AppNotLoaded(f"there is no file {file}; give the path of the file that makes the App")
 
@@ -118,7 +82,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
     ] = "",
 ) -> None:
     """Serve an app: a web chat for everybody who comes."""
-    with _failures(file):
+    with failures(file_of(file)):
         _check_file(file)
         _check_store(store)
         from parlour.web.serving import ServePlan, serve
@@ -155,22 +119,22 @@ def chat(
     ] = "",
 ) -> None:
     """Talk to an app in this terminal."""
-    with _failures(file):
+    with failures(file_of(file)):
         import asyncio
 
         from parlour.transports.terminal import ChatPlan, chat_here
 
         app = load_app(file)
-    with _failures():
+    with failures():
         _check_store(store)
         plan = ChatPlan(
             app=app,
             store=store,
-            settings=app.settings or _settings_beside(_file_of(file)),
+            settings=app.settings or _settings_beside(file_of(file)),
             session=session,
             resume=lambda id_: _resume(file, store, id_),
         )
-        log_shortly(_file_of(file))
+        log_shortly(file_of(file))
         with suppress(KeyboardInterrupt):
             asyncio.run(chat_here(plan))
 
@@ -193,43 +157,34 @@ def new(
     name: Annotated[str, typer.Argument(help="What to call it; a folder of that name.")],
 ) -> None:
     """Make a new project that runs."""
-    with _failures():
+    with failures():
         from parlour.cli.scaffold import make_project
 
         folder = make_project(name, Path())
         typer.echo(f"Made {folder}. Now:\n\n  cd {folder}\n  parlour run app.py --watch --open")
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-
-
-@_sessions.command("ls")
-def list_(
+@_commands.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new folder.")],
     store: StoreOption = DEFAULT_STORE,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this user.")] = None,
-    json: JsonOption = False,
 ) -> None:
-    """List conversations, the latest first."""
-    with _failures():
-        import asyncio
+    """Copy a store with its files and its key, also while a server runs on it."""
+    with failures():
+        from parlour.cli.keeping import tell_backup
+        from parlour.stores.backup import back_up
 
-        from parlour.cli.conversations import list_sessions
-
-        for line in asyncio.run(list_sessions(store, user=user, as_json=json)):
-            typer.echo(line)
+        typer.echo(tell_backup(back_up(store, target), target, "Wrote"))
 
 
-@_sessions.command("show")
-def show(
-    session: Annotated[str, typer.Argument(metavar="ID", help="Its first letters do.")],
+@_commands.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="BACKUP", help="What `backup` has made.")],
     store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
 ) -> None:
-    """Print a conversation as a transcript, or with --json all its records."""
-    with _failures():
-        import asyncio
+    """Make a store out of a backup; nothing that is there already is overwritten."""
+    with failures():
+        from parlour.cli.keeping import tell_backup
+        from parlour.stores.backup import restore as restore_backup
 
-        from parlour.cli.conversations import show_session
-
-        for line in asyncio.run(show_session(store, session, as_json=json)):
-            typer.echo(line)
+        typer.echo(tell_backup(restore_backup(source, store), store, "Restored"))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from urllib.parse import unquote
+from typing import cast
 
 import msgspec
 from msgspec import Raw
 
-from parlour.errors import BadSettings, Refused, StoreUnavailable
+from parlour.engine.fork import state_at
+from parlour.errors import Refused
 from parlour.events import (
     AnswerRejected,
     FileRef,
@@ -28,8 +28,10 @@ from parlour.events import (
     decode_chunk,
     encode_event,
 )
-from parlour.stores.address import open_store
-from parlour.stores.store import SessionInfo, Store
+from parlour.state import RoundState, State, Window
+from parlour.stores.address import open_reader
+from parlour.stores.store import Reading, SessionInfo
+from parlour.stores.sweep import sessions_of
 from parlour.transports.terminal.visible import one_line, visible
 
 _PAGE = 500
@@ -56,10 +58,9 @@ class RecordLine(msgspec.Struct, kw_only=True):
 
 
 @asynccontextmanager
-async def opened(address: str) -> AsyncGenerator[Store]:
-    """The store at an address, which must be there already."""
-    store = open_store(address)
-    _check_there(address)
+async def opened(address: str) -> AsyncGenerator[Reading]:
+    """The store at an address, which must be there already; somebody may be serving it."""
+    store = open_reader(address)
     await store.open()
     try:
         yield store
@@ -67,22 +68,10 @@ async def opened(address: str) -> AsyncGenerator[Store]:
         await store.close()
 
 
-def _check_there(address: str) -> None:
-    """Looking must not make a store. Raises `BadSettings` or `StoreUnavailable`."""
-    if address.partition(":")[0] == "memory":
-        raise BadSettings("a store in memory ends with its process; give the --store of a file")
-    path = Path(unquote(address.removeprefix("sqlite:///"))).expanduser()
-    if not path.exists():
-        raise StoreUnavailable(
-            f"there is no store {path}; `parlour run` and `parlour chat` make one, or give its "
-            "--store"
-        )
-
-
 async def list_sessions(address: str, *, user: str | None, as_json: bool) -> list[str]:
     """A line for each session, last updated first."""
     async with opened(address) as store:
-        infos = [info async for info in _sessions(store, user)]
+        infos = [info async for info in sessions_of(store, user)]
     if as_json:
         return [msgspec.json.encode(_line_of(info)).decode() for info in infos]
     if not infos:
@@ -98,30 +87,55 @@ async def list_sessions(address: str, *, user: str | None, as_json: bool) -> lis
     return rows
 
 
-async def show_session(address: str, beginning: str, *, as_json: bool) -> list[str]:
-    """A session's transcript, or its records; its id may be given by its first letters."""
+async def show_session(
+    address: str, beginning: str, *, as_json: bool, at: int | None = None
+) -> AsyncGenerator[str]:
+    """A session's transcript, or its records; its id may be given by its first letters.
+
+    With `at` as it was after that record; then its state follows the transcript.
+    """
     async with opened(address) as store:
-        info = await _find(store, beginning)
-        records = [record async for record in _records(store, info.id)]
-    if as_json:
-        return [msgspec.json.encode(_record_line(record)).decode() for record in records]
-    head = f"{info.id}, user {one_line(info.user)}, begun {_when(info.created)}"
-    return [head, "", *(line for record in records for line in _told(record))]
+        info = await find_session(store, beginning)
+        state = None if at is None else await state_at(store, info.id, at, Window())
+        if not as_json:
+            yield f"{info.id}, user {one_line(info.user)}, begun {_when(info.created)}"
+            yield ""
+        async for record in _records(store, info.id):
+            if at is not None and record.seq > at:
+                break
+            if as_json:
+                yield msgspec.json.encode(_record_line(record)).decode()
+            else:
+                for line in _told(record):
+                    yield line
+    if state is not None and not as_json:
+        yield ""
+        for line in _state_lines(state):
+            yield line
 
 
-async def _sessions(store: Store, user: str | None) -> AsyncGenerator[SessionInfo]:
-    before: float | None = None
-    while infos := await store.sessions(user, before=before, limit=_PAGE):
-        for info in infos:
-            yield info
-        before = infos[-1].updated
+def _state_lines(state: State) -> Iterator[str]:
+    """What a session is, besides what was said in it."""
+    running = state.round
+    doing = "" if running is None else f", round {running.number} ({running.cause}) runs"
+    yield f"After record {state.seq}: {state.phase}{doing}, {len(state.queue)} waiting"
+    for path in () if running is None else running.questions.values():
+        asked = cast("QuestionAsked", cast("RoundState", running).journal[path].event)
+        yield f"  asks  {one_line(asked.text)}"
+    for name, stored in sorted(state.variables.items()):
+        value = bytes(stored.value).decode("utf-8", "replace")
+        kind = f" ({stored.kind})" if stored.kind else ""
+        yield f"  {one_line(name)} = {one_line(value)}{kind}"
+    for file in state.files:
+        yield f"  [{one_line(file.name)}, {file.size:,} bytes]"
 
 
-async def _find(store: Store, beginning: str) -> SessionInfo:
+async def find_session(store: Reading, beginning: str, user: str | None = None) -> SessionInfo:
+    """The session whose id begins so. Raises `Refused` if there is none, or are many."""
     info = await store.find(beginning)
-    if info is not None:
+    if info is not None and user in {None, info.user}:
         return info
-    found = [one async for one in _sessions(store, None) if one.id.startswith(beginning)]
+    found = [one async for one in sessions_of(store, user) if one.id.startswith(beginning)]
     match found:
         case [only]:
             return only
@@ -136,7 +150,7 @@ async def _find(store: Store, beginning: str) -> SessionInfo:
             )
 
 
-async def _records(store: Store, session: str) -> AsyncGenerator[Record]:
+async def _records(store: Reading, session: str) -> AsyncGenerator[Record]:
     place = 0
     while chunks := await store.read(session, place, _PAGE):
         for chunk in chunks:

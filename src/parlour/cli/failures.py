@@ -8,13 +8,32 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
+import typer
+
 from parlour.errors import ParlourError
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+@contextmanager
+def failures(app: Path | None = None) -> Generator[None]:
+    """Ends the process with one clear line, or with the traceback of the user's file `app`."""
+    try:
+        yield
+    except ParlourError as error:
+        tell(error)
+        raise typer.Exit(1) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's file may raise anything
+        tell(error, app)
+        raise typer.Exit(1) from None
 
 
 def tell(error: Exception, app: Path | None = None) -> None:

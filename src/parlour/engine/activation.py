@@ -8,7 +8,12 @@ records go to the next batch and are published when that is durable. What the ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -17,17 +22,24 @@ from parlour.engine.commit import Commit
 from parlour.engine.runner import Runner
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
 from parlour.events import (
+    Answer,
+    Assign,
+    Close,
     Command,
     Event,
     QuestionClosed,
     RoundFinished,
+    Say,
+    Signal,
     TextStreamed,
     UserVariableSet,
-    encode_event,
+    encode_chunk,
+    encode_events,
 )
 from parlour.state import (
     Phase,
     State,
+    check_command_id,
     decide,
     encode_snapshot,
     evolve_all,
@@ -51,19 +63,33 @@ class Accepted(Struct, frozen=True):
 Done = Callable[[Accepted | Refused], None]
 """Gets the outcome of a command, on the event loop, when it is durable."""
 
+log = logging.getLogger("parlour.engine")
+
+_SMALL = 256
+_IDLE, _CLOSED = Phase.IDLE, Phase.CLOSED
 _UNAVAILABLE = "The message could not be stored and was not accepted; try again in a moment."
 
 
-class _Waiter:
+class _Waiter(Struct, frozen=True):
     """Somebody waits until a record is durable."""
 
-    __slots__ = ("call", "command", "repeated", "seq")
+    seq: int
+    call: Done
+    command: str
+    repeated: bool
 
-    def __init__(self, seq: int, call: Done, command: str, *, repeated: bool) -> None:
-        self.seq = seq
-        self.call = call
-        self.command = command
-        self.repeated = repeated
+
+def command_size(command: Command) -> int:
+    """About how many bytes the records have that a command causes."""
+    match command:
+        case Say():
+            return _SMALL + len(command.text)
+        case Answer() | Signal() | Assign():
+            value = command.data if isinstance(command, Signal) else command.value
+            text = command.text if isinstance(command, Answer) else ""
+            return _SMALL + len(text) + (0 if value is None else len(bytes(value)))
+        case _:
+            return _SMALL
 
 
 class Activation:
@@ -72,8 +98,8 @@ class Activation:
     __slots__ = (
         "_at",
         "_deltas",
+        "_doubtful",
         "_entries",
-        "_events",
         "_inflight",
         "_inflight_size",
         "_size",
@@ -86,11 +112,12 @@ class Activation:
         "epoch",
         "gone",
         "id",
-        "in_rest_queue",
         "local",
         "owed",
+        "rest_at",
         "runner",
         "state",
+        "told_work",
     )
 
     def __init__(
@@ -104,19 +131,22 @@ class Activation:
         self.gone = False
         self.owed = False
         """Whether its round was at work when its last owner ended."""
-        self.in_rest_queue = False
+        self.told_work = False
+        """Whether the store was told at the last batch that its handler works."""
+        self.rest_at = math.inf
+        """When the keeper looks whether it may leave memory."""
         self._at = 0.0
         self._size = 0
         self._inflight_size = 0
         self.epoch = epoch
         self._snapshot_seq = snapshot_seq
-        self._entries: list[tuple[str, list[bytes]]] = []
-        self._events: list[Event] = []
+        self._entries: list[tuple[str, list[Event]]] = []
         self._inflight: Commit | None = None
         self._waiters: list[_Waiter] = []
         self._deltas: list[tuple[int, TextStreamed]] = []
         self._user_values: list[UserValue] = []
         self._timed: float | None = None
+        self._doubtful: deque[tuple[Command, Done]] = deque()
         self.runner = Runner(self)
 
     # -- commands ---------------------------------------------------------------------------
@@ -131,88 +161,155 @@ class Activation:
         if known is not None:
             self.when_durable(known, done, command.id, repeated=True)
             return
-        refusal = self.engine.overload()
-        if refusal is not None:
-            done(refusal)
+        if self._doubtful or (state.round is not None and state.recent.old):
+            # To be refused as repeated at its commit would cost the round its handler.
+            self._ask_store(command, done)
             return
+        self._take_up(command, done)
+
+    def _ask_store(self, command: Command, done: Done) -> None:
+        """Take a command whose id may be older than what is remembered, if the log has it not."""
+        doubtful = self._doubtful
         try:
-            events = decide(state, command, self.engine.rules, self.engine.clock.time())
+            check_command_id(command.id)
+        except Refused as refused:
+            done(refused)
+            return
+        if len(doubtful) >= self.engine.settings.limits.queued_messages:
+            done(Refused("busy", "Too much is waiting in this session already.", 2.0))
+            return
+        doubtful.append((command, done))
+        if len(doubtful) == 1:
+            self.engine.spawn(self._clear_doubts())
+
+    async def _clear_doubts(self) -> None:
+        while self._doubtful:
+            command, done = self._doubtful[0]
+            outcome: Refused | None = Refused("unavailable", _UNAVAILABLE, 1.0)
+            try:
+                found = await self.engine.store.outcome(self.id, command.id)
+                found = found or self.state.recent.seq(command.id)
+                if not self.gone:
+                    outcome = None
+                    if found:
+                        self.when_durable(found, done, command.id, repeated=True)
+                    else:
+                        self._take_up(command, done)
+            except StoreError as error:
+                log.error("session %s: %s", self.id[:8], error)
+            except Exception:
+                log.exception("session %s could not take a command", self.id[:8])
+                self.drop("the session could not follow what was recorded")
+                self.engine.look_again(self.id)
+            finally:
+                self._doubtful.popleft()
+                if outcome is not None:
+                    done(outcome)
+
+    def _take_up(self, command: Command, done: Done) -> None:
+        """Decide a command that is not in the log."""
+        state, engine = self.state, self.engine
+        if (
+            engine.stopping
+            or engine.committer.uncommitted > engine.most_uncommitted
+            or engine.bridge.full
+        ):
+            refusal = engine.overload(command)
+            if refusal is not None:
+                done(refusal)
+                return
+        try:
+            events = decide(state, command, engine.rules, engine.time())
         except Refused as refused:
             done(refused)
             return
         if not events:
             done(Accepted(self.id, state.seq))
             return
+        if state.round is None:
+            seq = self.commit(events, command.id, size=command_size(command))
+            self._waiters.append(_Waiter(seq, done, command.id, False))  # noqa: FBT003
+            self.runner.go_on()
+            return
         if any(type(event) is RoundFinished for event in events):
             events = [*self.runner.cut_streams(), *events]
-        first = self.commit(events, command.id)
+        caused = tuple(events)
+        self.commit(events, command.id, size=command_size(command))
         # A stop may be preceded by what was cut off; a repetition is told the same record.
-        named = self.state.recent.seq(command.id) or first
-        self.when_durable(named, done, command.id, repeated=False)
-        self.runner.follow(events)
+        seq = self.state.recent.seq(command.id) or self.state.seq
+        self._waiters.append(_Waiter(seq, done, command.id, False))  # noqa: FBT003
+        self.runner.follow(caused)
 
     def advance(self) -> None:
         """Record what the passing of time has caused."""
-        events = overdue(self.state, self.engine.clock.time())
+        events = overdue(self.state, self.engine.time())
         if events and not self.gone:
+            caused = tuple(events)
             self.commit(events)
-            self.runner.follow(events)
+            self.runner.follow(caused)
 
-    def wake(self, *, resume: bool) -> None:
+    def wake(self) -> None:
         """Take up what was left: what is overdue, messages that wait, a round that was working.
 
-        A round that only waits needs its handler when there is something new; `resume` says that
-        it was working when its last worker ended.
+        A round that only waits needs its handler when there is something new.
         """
-        self.runner.ready = resume and self.state.round is not None
-        self.runner.parked = not resume
+        self.runner.ready = self.owed and self.state.round is not None
+        self.runner.parked = not self.owed
+        self._timed = self.state.due
+        if self._timed is not None:
+            self.engine.keeper.wake_at(self.id, self._timed)
         if self.state.queue and self.state.phase is Phase.IDLE:
             self.commit([])
         self.advance()
         self.runner.go_on()
 
-    def begin(self, events: Sequence[Event], command: str, done: Done) -> None:
+    def expire(self) -> None:
+        """End a session that nobody has used for long, unless it is at work. Raises `Refused`."""
+        if self.gone or self._entries or self._inflight is not None or self.runner.works:
+            return
+        close = Close(id=f"expired-{secrets.token_hex(16)}", reason="expired")
+        caused = tuple(decide(self.state, close, self.engine.rules, self.engine.time()))
+        self.commit(list(caused), close.id)
+        self.runner.follow(caused)
+
+    def begin(self, events: list[Event], command: str, done: Done) -> None:
         """The first records of a new session."""
         first = self.commit(events, command)
         self.when_durable(first, done, command, repeated=False)
-        self.runner.follow(events)
+        self.runner.go_on()
 
     # -- recording --------------------------------------------------------------------------
 
-    def commit(self, events: Sequence[Event], command: str = "") -> int:
+    def commit(self, events: list[Event], command: str = "", *, size: int = _SMALL) -> int:
         """Apply events and hand them to the next batch; the seq of the first.
 
-        If that leaves the session idle and something waits, its round starts with them.
+        If that leaves the session idle and something waits, its round starts with them. `size` is
+        about how many bytes they have; the list of them is the activation's from now on.
         """
         if self.gone:
             raise SessionOver("this session has moved; attach to it again")
-        state = self.state
-        first = state.seq + 1
-        entries = self._entries
+        engine, entries = self.engine, self._entries
         if not entries:
             # Whole milliseconds, which every store keeps: a fold of the log gives this very state.
-            self._at = round(self.engine.clock.time(), 3)
-        state = evolve_all(state, events, self._at)
-        if state.queue and state.phase is Phase.IDLE:
+            self._at = round(engine.time(), 3)
+        first = self.state.seq + 1
+        state = evolve_all(self.state, events, self._at)
+        if state.queue and state.phase is _IDLE:
             # What waits gets its round in the same breath, and so in the same batch.
             begun = next_round(state)
             state = evolve_all(state, begun, self._at)
-            events = [*events, *begun]
-        records = [encode_event(event) for event in events]
-        size = sum(map(len, records))
+            events += begun
         self.state = state
-        self._events += events
         self._size += size
-        committer = self.engine.committer
-        committer.uncommitted += size
+        engine.committer.uncommitted += size
         if not entries:
-            entries.append((command, records))
+            entries.append((command, events))
             if self._inflight is None:
-                committer.touch(self)
+                engine.committer.touch(self)
         elif command:
-            entries.append((command, records))
+            entries.append((command, events))
         else:
-            entries[-1][1].extend(records)
+            entries[-1][1].extend(events)
         return first
 
     def keep_user_value(self, event: UserVariableSet) -> None:
@@ -223,81 +320,90 @@ class Activation:
         """What is to be written now; the committer calls `written` with its outcome."""
         if not self._entries or self._inflight is not None or self.gone:
             return None
-        if self.runner.fresh:
-            # Its handler starts in this turn of the loop: what that records joins the batch.
-            self.runner.fresh = False
-            self.engine.committer.touch(self)
-            return None
         entries, self._entries = self._entries, []
-        events, self._events = self._events, []
-        state = self.state
-        after = state.seq - len(events)
-        at = self._at
-        data = entries[0][1] if len(entries) == 1 else [r for _, rs in entries for r in rs]
+        state, at = self.state, self._at
+        last = state.seq
+        if len(entries) == 1:
+            command, events = entries[0]
+            data = encode_events(events)
+            kept: tuple[Entry, ...] = (Entry(command, data, len(events)),)
+        else:
+            kept = tuple([Entry(c, encode_events(some), len(some)) for c, some in entries])
+            events = list(chain.from_iterable([some for _, some in entries]))
+            data = encode_chunk(entry.data[1:-1] for entry in kept)
+        after = last - len(events)
         self._inflight_size, self._size = self._size, 0
-        self._inflight = Commit(self.id, after + 1, at, events, data)
+        self._inflight = Commit(self.id, after + 1, last, at, events, data)
         snapshot = None
-        if state.seq - self._snapshot_seq >= self.engine.settings.snapshot_every:
-            snapshot = Snapshot(state.seq, encode_snapshot(state))
-            self._snapshot_seq = state.seq
-        user_values, self._user_values = tuple(self._user_values), []
-        due = self._due()
+        if last - self._snapshot_seq >= self.engine.settings.snapshot_every:
+            snapshot = Snapshot(last, encode_snapshot(state))
+            self._snapshot_seq = last
+        user_values: tuple[UserValue, ...] = ()
+        if self._user_values:
+            user_values = tuple(self._user_values)
+            self._user_values.clear()
         return Append(
             session=self.id,
             epoch=self.epoch,
             after=after,
             at=at,
-            entries=tuple([Entry(command, tuple(records)) for command, records in entries]),
+            entries=kept,
             snapshot=snapshot,
             user_values=user_values,
-            due=due,
-            closed=state.phase is Phase.CLOSED,
+            due=None if state.round is None and self._timed is None else self._due(),
+            closed=state.phase is _CLOSED,
         )
 
     def _due(self) -> float | None:
         """When the session has something to do without being asked: 0 while its handler works."""
         due = self.state.due
-        if due is not None and due != self._timed:
-            self.engine.timer(self.id, due)
-        self._timed = due
-        return 0.0 if self.runner.works else due
+        if due != self._timed:
+            self.engine.keeper.wake_at(self.id, due)
+            self._timed = due
+        self.told_work = self.runner.works
+        return 0.0 if self.told_work else due
+
+    def tell_rest(self) -> None:
+        """The handler only waits: tell the store, if that was told that it works."""
+        if self.told_work and not self.gone and self.resting and not self.runner.works:
+            self.told_work = False
+            self.engine.spawn(self.engine.tell_due(self))
 
     def written(self, outcome: Outcome | StoreError) -> None:
         """The batch is through: publish, or drop everything that is not in the log."""
         commit, self._inflight = self._inflight, None
-        self.engine.committer.uncommitted -= self._inflight_size
+        engine = self.engine
+        engine.committer.uncommitted -= self._inflight_size
         self._inflight_size = 0
         if commit is None or self.gone:
             return
-        if not isinstance(outcome, Appended):
+        if type(outcome) is not Appended:
             self._refused(outcome)
             return
-        self.durable = commit.last
-        self.engine.publish(commit)
+        self.durable = last = commit.last
+        engine.publish(commit)
         if self._waiters:
-            self._tell_waiters()
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if waiter.seq <= last:
+                    waiter.call(Accepted(self.id, waiter.seq, waiter.repeated))
+                else:
+                    self._waiters.append(waiter)
         if self._deltas:
             self._show_deltas()
         if self._entries:
-            self.engine.committer.touch(self)
-        elif self.state.phase is Phase.CLOSED and self.runner.idle:
+            engine.committer.touch(self)
+        elif self.told_work:
+            self.tell_rest()
+        elif self.state.phase is _CLOSED and self.runner.idle:
             self.release()
-
-    def _tell_waiters(self) -> None:
-        waiting: list[_Waiter] = []
-        for waiter in self._waiters:
-            if waiter.seq <= self.durable:
-                waiter.call(Accepted(self.id, waiter.seq, waiter.repeated))
-            else:
-                waiting.append(waiter)
-        self._waiters = waiting
 
     def when_durable(self, seq: int, done: Done, command: str, *, repeated: bool) -> None:
         """Tell `done` when record `seq` is durable, or that it will never be."""
         if seq <= self.durable:
             done(Accepted(self.id, seq, repeated))
         else:
-            self._waiters.append(_Waiter(seq, done, command, repeated=repeated))
+            self._waiters.append(_Waiter(seq, done, command, repeated))
 
     async def until_durable(self, seq: int) -> None:
         """Return when record `seq` is durable. Raises `RoundDropped` if it will never be."""
@@ -336,7 +442,6 @@ class Activation:
         self.engine.committer.uncommitted -= self._size
         self._size = 0
         self._entries.clear()
-        self._events.clear()
         self._deltas.clear()
         self.engine.forget(self)
         waiters, self._waiters = self._waiters, []
@@ -358,6 +463,11 @@ class Activation:
         """The message at `path` is complete: what has not been shown of it would be a ghost."""
         if self._deltas:
             self._deltas = [(seq, delta) for seq, delta in self._deltas if delta.path != path]
+
+    def held_back(self, path: str) -> int | None:
+        """From where on the message at `path` waits for records before it to be durable."""
+        offsets = [delta.offset for _, delta in self._deltas if delta.path == path]
+        return min(offsets, default=None)
 
     def _show_deltas(self) -> None:
         deltas, self._deltas = self._deltas, []
@@ -391,7 +501,7 @@ class Activation:
 
     def release(self) -> bool:
         """Leave memory, if everything is durable."""
-        if self._inflight is not None or self._entries or self._waiters:
+        if self._inflight is not None or self._entries or self._waiters or self._doubtful:
             return False
         self.gone = True
         self.engine.forget(self)
@@ -405,7 +515,7 @@ class Activation:
             session=self.id,
             epoch=self.epoch,
             after=self.state.seq,
-            at=self.engine.clock.time(),
+            at=self.engine.time(),
             snapshot=Snapshot(self.state.seq, encode_snapshot(self.state)),
             due=0.0 if self.runner.works else self.state.due,
             closed=self.state.phase is Phase.CLOSED,

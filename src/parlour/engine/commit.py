@@ -11,8 +11,10 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from parlour.errors import StoreError, StoreUnavailable
-from parlour.events import Event, UnknownEvent
+from parlour.events import Event, UnknownEvent, encode_events
 from parlour.stores.store import Append, Outcome, Store
 
 if TYPE_CHECKING:
@@ -21,42 +23,29 @@ if TYPE_CHECKING:
 log = logging.getLogger("parlour.engine")
 
 
-class Commit:
+class Commit(Struct):
     """Durable records `first` … `last` of one session, as they are handed to listeners.
 
     `encoded` caches what each wire dialect makes of them, so that it is made once for all
-    listeners. `data` are the events' bytes in the log.
+    listeners. `data` is the events' JSON array in the log.
     """
 
-    __slots__ = ("at", "data", "encoded", "events", "first", "session")
-
-    def __init__(
-        self,
-        session: str,
-        first: int,
-        at: float,
-        events: Sequence[Event | UnknownEvent],
-        data: Sequence[bytes],
-    ) -> None:
-        self.session = session
-        self.first = first
-        self.at = at
-        self.events = events
-        self.data = data
-        self.encoded: dict[object, Any] = {}
-
-    @property
-    def last(self) -> int:
-        return self.first + len(self.data) - 1
+    session: str
+    first: int
+    last: int
+    at: float
+    events: Sequence[Event | UnknownEvent]
+    data: bytes
+    encoded: dict[object, Any] = {}
 
     def after(self, seq: int) -> Commit:
         """The same without the records up to `seq`."""
         skip = max(0, seq + 1 - self.first)
         if not skip:
             return self
-        return Commit(
-            self.session, self.first + skip, self.at, self.events[skip:], self.data[skip:]
-        )
+        events = self.events[skip:]
+        data = encode_events(events)
+        return Commit(self.session, self.first + skip, self.last, self.at, events, data)
 
 
 class Committer:

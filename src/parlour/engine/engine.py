@@ -8,12 +8,13 @@ protocol and no style, the `Store` protocol and no store, `Listener` and no wire
 from __future__ import annotations
 
 import asyncio
-import heapq
 import hmac
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
+from contextvars import Context
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from msgspec import structs
 
@@ -21,19 +22,20 @@ from parlour.app import App
 from parlour.engine.activation import Accepted, Activation, Done
 from parlour.engine.clock import Clock, SystemClock
 from parlour.engine.commit import Commit, Committer
-from parlour.engine.fanout import Fanout, Listener, Reader, Subscription
+from parlour.engine.ends import Ends
+from parlour.engine.fanout import Fanout, Listener, Subscription
+from parlour.engine.fork import fork_here, state_at
 from parlour.engine.journal import Journal
+from parlour.engine.keeper import TICK, Keeper
+from parlour.engine.reader import read_events
 from parlour.engine.reading import fold_session, read_history, read_records
 from parlour.engine.runner import Runner
-from parlour.engine.scope import install_task_factory
+from parlour.engine.starter import Starter
+from parlour.engine.tasks import install_task_factory
 from parlour.engine.threads import Bridge
+from parlour.engine.watchdog import Watchdog
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
-from parlour.events import (
-    Close,
-    Command,
-    Record,
-    TextStreamed,
-)
+from parlour.events import Answer, Close, Command, Record, Stop, TextStreamed
 from parlour.session import Session
 from parlour.settings import Settings
 from parlour.state import (
@@ -46,13 +48,11 @@ from parlour.state import (
     open_session,
 )
 from parlour.stores.files import Files
-from parlour.stores.store import SessionInfo, Store
+from parlour.stores.store import Append, SessionInfo, Store
 
 log = logging.getLogger("parlour.engine")
 
-_HORIZON = 60.0
-_TICK = 1.0
-_AT_ONCE = 64
+_NOT_TAKEN = "The session could not take that; try again in a moment."
 
 
 class Engine:
@@ -77,9 +77,14 @@ class Engine:
         self.files = files
         self.settings = settings or app.settings or Settings()
         self.clock: Clock = clock or SystemClock()
+        self.time, self.monotonic = self.clock.time, self.clock.monotonic
+        self.stopping = False
+        self.keeps = True
+        """Whether the store keeps anything: where rounds are only played it never answers."""
         limits = self.settings.limits
         self.rules = Rules(limits=limits, incoming=self.settings.incoming, causes=app.agent.causes)
         self.committer = Committer(store)
+        self.most_uncommitted = limits.uncommitted_bytes
         self.tasks: set[asyncio.Task[Any]] = set()
         self._secret = secret
         self._window = Window(
@@ -89,25 +94,33 @@ class Engine:
         self._waking: dict[str, list[tuple[str | None, Command, Done]]] = {}
         self._opening: dict[str, asyncio.Task[Accepted]] = {}
         self._fanout = Fanout(limits.listeners_per_session)
-        self._timers: list[tuple[float, str, bool]] = []
-        self._working: dict[str, Activation] = {}
-        self._resting: dict[str, tuple[float, Activation]] = {}
-        self._alarm = asyncio.Event()
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._next_sweep = 0.0
-        self._next_expiry = 0.0
-        self._stopping = False
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.ends = Ends(self)
+        self.keeper = Keeper(self)
 
     # -- life -------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
-        self.bridge = Bridge(self.loop, self.settings.limits.threads)
+        self.bridge = Bridge(self.loop, self.settings.limits)
+        self.watchdog = Watchdog(
+            self.loop,
+            self.settings.blocked,
+            busy=lambda: bool(self._waking or self.starter.begins or self.keeper.watches),
+            beside=self.bridge.places,
+        )
+        self.starter = Starter(self.loop, self.watchdog.rouse)
         install_task_factory(self.loop)
         await self.store.open()
-        self.committer.start()
-        await self.tick()
-        self._keeper = asyncio.create_task(self._keep(), name="parlour-keeper")
+        try:
+            self.committer.start()
+            await self.ends.finish()
+            await self.keeper.tick()
+        except BaseException:
+            await self.committer.stop()
+            await self.store.close()
+            raise
+        self._keeping = asyncio.create_task(self.keeper.run(), name="parlour-keeper")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -115,12 +128,13 @@ class Engine:
 
     async def stop(self) -> None:
         """End in order: nothing durable is lost, and rounds under way go on at the next start."""
-        if self._stopping:
+        if self.stopping:
             return
-        self._stopping = True
-        self._keeper.cancel()
-        await asyncio.gather(self._keeper, return_exceptions=True)
+        self.stopping = True
+        self._keeping.cancel()
+        await asyncio.gather(self._keeping, return_exceptions=True)
         for activation in tuple(self._live.values()):
+            activation.runner.leave()
             activation.runner.unwind(RoundDropped("the engine stops"))
         try:
             async with asyncio.timeout(self.settings.limits.stop_seconds):
@@ -129,6 +143,7 @@ class Engine:
             log.warning("the store did not take everything in time; what it has not is not told")
         for activation in tuple(self._live.values()):
             activation.drop("the engine stops")
+        self._fanout.close(Refused("unavailable", "The server restarts; attach again.", 1.0))
         pending = [task for task in self.tasks if not task.done()]
         if pending:
             await asyncio.wait(pending, timeout=self.settings.limits.stop_seconds)
@@ -137,12 +152,9 @@ class Engine:
         if pending:
             await asyncio.wait(pending, timeout=self.settings.limits.stop_seconds)
         await self.bridge.close(self.settings.limits.stop_seconds)
+        self.watchdog.close()
         await self.store.close()
         self.files.close()
-
-    @property
-    def stopping(self) -> bool:
-        return self._stopping
 
     @property
     def live(self) -> int:
@@ -160,14 +172,18 @@ class Engine:
         Raises `Refused`.
         """
         check_command_id(command)
-        self._refuse_if_busy()
         session = self.session_id(user, command)
         opening = self._opening.get(session)
         if opening is None:
-            opening = self._opening[session] = self.loop.create_task(
-                self._open(session, user, command)
+            refusal = self.crowded()
+            if refusal is not None:
+                raise refusal
+            # Others may wait for it as well, so it is no task of the handler that opens.
+            opening = self._opening[session] = asyncio.Task(
+                self._open(session, user, command), loop=self.loop, context=Context()
             )
             opening.add_done_callback(lambda _: self._opening.pop(session, None))
+            self._look_after(opening)
             return await asyncio.shield(opening)
         return structs.replace(await asyncio.shield(opening), repeated=True)
 
@@ -181,8 +197,7 @@ class Engine:
             if info.head:
                 return Accepted(session, 1, repeated=True)
             # Its worker died between making the session and its first records.
-            self._waking.setdefault(session, [])
-            await self._wake(session, resume=False, opened_by=command)
+            await self.wake(session, opened_by=command)
         activation = self._live.get(session)
         if activation is None:
             raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
@@ -190,12 +205,20 @@ class Engine:
         return await future
 
     async def _create(self, session: str, user: str, command: str, done: Done) -> None:
-        if await self._guard(self.store.count(user)) >= self.settings.limits.sessions_per_user:
-            raise Refused("too_many", "You have too many open conversations; close some.")
-        claim = await self._guard(self.store.create(session, user, self.clock.time()))
+        # One at a time for each user, or many at once would not count each other.
+        lock = self._locks.setdefault(user, asyncio.Lock())
+        async with lock:
+            if await self._guard(self.store.count(user)) >= self.settings.limits.sessions_per_user:
+                raise Refused("too_many", "You have too many open conversations; close some.")
+            claim = await self._guard(self.store.create(session, user, self.time()))
         if claim is None:
             raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
-        activation = Activation(self, session, claim.epoch, State(window=self._window), 0)
+        state = State(window=self._window, user=user)
+        activation = Activation(self, session, claim.epoch, state, 0)
+        await self._run_wakers(activation)
+        if self.stopping:
+            # Whoever asks for it again finds a session without records, and begins it.
+            raise Refused("unavailable", "The server restarts; connect again.", 1.0)
         self._live[session] = activation
         activation.begin(open_session(user, command, self.rules.causes), command, done)
 
@@ -211,7 +234,7 @@ class Engine:
         """
         activation = self._live.get(session)
         if activation is not None:
-            activation.submit(user, command, done)
+            self._hand_over(activation, user, command, done)
             return
         waiting = self._waking.get(session)
         if waiting is not None:
@@ -220,12 +243,28 @@ class Engine:
             else:
                 done(Refused("busy", "Too much is waiting in this session already.", 2.0))
             return
-        refusal = self.overload()
+        refusal = self.crowded()
         if refusal is not None:
             done(refusal)
             return
         self._waking[session] = [(user, command, done)]
-        self.spawn(self._wake(session, resume=False))
+        self.spawn(self._wake(session))
+
+    def _hand_over(
+        self, activation: Activation, user: str | None, command: Command, done: Done
+    ) -> None:
+        """Whatever goes wrong, whoever waits for the outcome is told one."""
+        before = activation.state.seq
+        try:
+            activation.submit(user, command, done)
+        except Exception:
+            log.exception("session %s could not take a command", activation.id[:8])
+            if activation.state.seq == before:
+                done(Refused("unavailable", _NOT_TAKEN, 10.0))
+            else:
+                # What it recorded goes with it, and all who wait for that are told so.
+                activation.drop("the session could not follow what was recorded")
+                self.look_again(activation.id)
 
     async def send(self, session: str, user: str | None, command: Command) -> Accepted:
         """The same, awaited. Raises `Refused`."""
@@ -233,22 +272,22 @@ class Engine:
         self.submit(session, user, command, _resolve(future))
         return await future
 
-    def overload(self) -> Refused | None:
-        """Why no command is taken now, if so."""
-        limits = self.settings.limits
-        if self._stopping:
+    def overload(self, command: Command | None = None) -> Refused | None:
+        """Why a live session takes no command now, if so; what ends or answers it takes longest."""
+        if self.stopping:
             return Refused("unavailable", "The server restarts; connect again.", 1.0)
         if (
-            self.committer.uncommitted > limits.uncommitted_bytes
-            or len(self._live) + len(self._waking) > limits.live_sessions
-        ):
+            self.committer.uncommitted > self.most_uncommitted or self.bridge.full
+        ) and not isinstance(command, Answer | Stop | Close):
             return Refused("overloaded", "The server has too much to do; try again.", 2.0)
         return None
 
-    def _refuse_if_busy(self) -> None:
-        refusal = self.overload()
-        if refusal is not None:
-            raise refusal
+    def crowded(self) -> Refused | None:
+        """Why no other session comes into memory now, if so."""
+        coming = len(self._waking) + len(self._opening)
+        if len(self._live) + coming >= self.settings.limits.live_sessions:
+            return Refused("overloaded", "The server has too much to do; try again.", 2.0)
+        return self.overload()
 
     async def _guard(self, call: Any) -> Any:
         try:
@@ -281,82 +320,117 @@ class Engine:
     def unsubscribe(self, subscription: Subscription) -> None:
         self._fanout.remove(subscription)
 
-    async def state_of(self, session: str) -> State:
-        """The state of a session, live or as its log tells it; it is not woken.
+    def end_listeners(self, session: str, refusal: Refused) -> None:
+        """Nobody is told any more of this session, as when it is erased; `refusal` says why."""
+        self._fanout.end(session, refusal)
 
-        Raises `Refused` if there is no such session.
+    async def state_of(self, session: str, *, at: int | None = None) -> State:
+        """The state of a session, live or as its log tells it, or as it was after record `at`.
+
+        It is not woken. Raises `Refused` if there is no such session or record.
         """
         activation = self._live.get(session)
-        if activation is not None:
+        if activation is not None and at is None:
             return activation.state
-        claimless = State(window=self._window)
-        state = await fold_session(self.store, session, claimless)
-        if not state.seq:
-            raise Refused("unknown_session", "There is no such session.")
-        return state
+        return await state_at(self.store, session, at, self._window)
 
     def records(self, session: str, after: int = 0) -> AsyncGenerator[Record]:
         """The durable records after `after`, in order, until the newest."""
         return read_records(self.store, session, after)
 
-    async def events(
+    def events(
         self, session: str, after: int = 0, *, user: str | None = None
     ) -> AsyncGenerator[Record | TextStreamed]:
         """Every record after `after`, then what happens live, deltas too: no gap, no repeat.
 
-        Ends when the session is closed. Raises `Refused`, also when the reader is too slow.
+        Ends when the session is closed. Raises `Refused`, also when the reader is too slow, when
+        the session is erased and when the engine stops.
         """
-        await self.authorise(session, user)
-        queue = Reader(self.settings.limits.listener_bytes)
-        subscription = self.subscribe(session, after, queue)
-        catching = asyncio.create_task(subscription.catch_up(queue.pause))
-        catching.add_done_callback(queue.end_on_failure)
-        try:
-            async for item in queue:
-                yield item
-        finally:
-            catching.cancel()
-            await asyncio.gather(catching, return_exceptions=True)
-            self.unsubscribe(subscription)
+        return read_events(self, session, after, user)
 
     async def read_history(self, session: str, before: int | None, limit: int) -> list[Said]:
         """Up to `limit` messages before seq `before` (None: the newest), oldest first."""
         return await read_history(self.store, session, before, limit)
 
+    # -- forks and ends ---------------------------------------------------------------------
+
+    async def fork(
+        self, session: str, *, at: int | None = None, user: str | None = None, again: bool = False
+    ) -> Accepted:
+        """A new session of the same user, with a copy of the records up to `at` (None: all).
+
+        `user` is who asks, None the application itself. A round that ran there is stopped in the
+        copy, or with `again` runs anew from its start. Raises `Refused`.
+        """
+        return await fork_here(self, session, at=at, user=user, again=again)
+
+    async def erase(self, session: str) -> bool:
+        """End a session and leave nothing of it; False if there is none. Raises `StoreError`."""
+        return await self.ends.erase(session)
+
+    async def erase_user(self, user: str) -> int:
+        """The same for all sessions of a user and the user's variables; how many sessions."""
+        return await self.ends.erase_user(user)
+
+    def seclude(self, session: str) -> bool:
+        """Have the session's commands wait until `tell_all`; False while somebody wakes it."""
+        if session in self._waking or session in self._opening:
+            return False
+        self._waking[session] = []
+        return True
+
+    def tell_all(self, session: str, refusal: Refused) -> None:
+        """Refuse what has gathered for a session that is not in memory."""
+        for _, _, done in self._waking.pop(session, []):
+            done(refusal)
+
     # -- waking and resting -----------------------------------------------------------------
 
-    async def _wake(self, session: str, *, resume: bool, opened_by: str = "") -> None:
+    async def wake(self, session: str, *, opened_by: str = "") -> None:
+        """Bring a session into memory, if it is not there or on its way."""
+        if session not in self._live and session not in self._waking:
+            self._waking[session] = []
+            await self._wake(session, opened_by=opened_by)
+
+    async def _wake(self, session: str, *, opened_by: str = "") -> None:
         """Claim a session and fold its log, then do what has gathered for it meanwhile."""
+        self.watchdog.rouse()
         try:
             activation = await self._activate(session, opened_by)
         except StoreError as error:
             log.error("session %s could not be woken: %s", session[:8], error)
-            self._tell_all(
+            self.tell_all(
                 session, Refused("unavailable", "The session could not be read; try again.", 1.0)
             )
             return
         except Exception:
             log.exception("session %s cannot be read", session[:8])
-            self._tell_all(session, Refused("unavailable", "The session cannot be read.", 10.0))
+            self.tell_all(session, Refused("unavailable", "The session cannot be read.", 10.0))
             return
+        except asyncio.CancelledError:
+            self.tell_all(
+                session, Refused("unavailable", "The server restarts; connect again.", 1.0)
+            )
+            raise
         waiting = self._waking.pop(session, [])
         if activation is None:
+            unknown = Refused("unknown_session", "There is no such session.")
+            self.end_listeners(session, unknown)
             for _, _, done in waiting:
-                done(Refused("unknown_session", "There is no such session."))
+                done(unknown)
             return
         self._live[session] = activation
-        activation.wake(resume=resume or activation.owed)
+        self._fanout.reached(session, activation.durable)
+        try:
+            activation.wake()
+        except Exception:
+            log.exception("session %s could not go on", session[:8])
+            activation.drop("the session could not go on")
+            for _, _, done in waiting:
+                done(Refused("unavailable", _NOT_TAKEN, 10.0))
+            return
         for user, command, done in waiting:
             self.submit(session, user, command, done)
-
-    async def _wake_in_turn(self, session: str, *, resume: bool) -> None:
-        """The same when time asks for it, which may be for many sessions at once."""
-        async with self._turns:
-            await self._wake(session, resume=resume)
-
-    def _tell_all(self, session: str, refusal: Refused) -> None:
-        for _, _, done in self._waking.pop(session, []):
-            done(refusal)
 
     async def _activate(self, session: str, opened_by: str) -> Activation | None:
         claim = await self.store.claim(session)
@@ -370,7 +444,9 @@ class Engine:
         state = await fold_session(self.store, session, state)
         if not state.seq:
             # The worker died between making the session and its first records.
+            state = State(window=self._window, user=claim.user)
             activation = Activation(self, session, claim.epoch, state, 0)
+            await self._run_wakers(activation)
             activation.commit(open_session(claim.user, opened_by, self.rules.causes), opened_by)
             return activation
         activation = Activation(self, session, claim.epoch, state, snapshot_seq)
@@ -386,9 +462,10 @@ class Engine:
         session = Session(journal)
         for waker in self.app.wakers:
             try:
-                found = waker(session)
-                if inspect.isawaitable(found):
-                    await found
+                async with asyncio.timeout(self.settings.limits.round_seconds):
+                    found = waker(session)
+                    if inspect.isawaitable(found):
+                        await found
             except Exception:
                 log.exception("on_wake failed in session %s", activation.id[:8])
 
@@ -396,9 +473,8 @@ class Engine:
         """The activation has left memory."""
         if self._live.get(activation.id) is activation:
             del self._live[activation.id]
-            self._resting.pop(activation.id, None)
-            self.stands(activation)
-        if not self._stopping:
+            self.keeper.stands(activation)
+        if not self.stopping:
             self.spawn(self._let_go(activation))
 
     async def _let_go(self, activation: Activation) -> None:
@@ -410,22 +486,40 @@ class Engine:
         except StoreError as error:
             log.warning("a session could not be released: %s", error)
 
+    async def tell_due(self, activation: Activation) -> None:
+        """Tell the store when the session has something to do, where no record says it."""
+        state = activation.state
+        try:
+            await self.store.append(
+                [
+                    Append(
+                        session=activation.id,
+                        epoch=activation.epoch,
+                        after=state.seq,
+                        at=self.time(),
+                        due=state.due,
+                    )
+                ]
+            )
+        except StoreError as error:
+            log.warning("the store was not told that a session rests: %s", error)
+
     def look_again(self, session: str) -> None:
         """Something of this session was left undone; wake it in a moment."""
-        if not self._stopping:
-            self.timer(session, self.clock.time() + _TICK, resume=True)
+        if not self.stopping:
+            self.keeper.wake_at(session, self.time() + TICK)
 
     # -- telling ----------------------------------------------------------------------------
 
     def publish(self, commit: Commit) -> None:
-        for subscription in tuple(self._fanout.of(commit.session)):
+        for subscription in self._fanout.of(commit.session):
             try:
                 subscription.commit(commit)
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
                 self._cut(subscription, failure)
 
     def show(self, session: str, delta: TextStreamed) -> None:
-        for subscription in tuple(self._fanout.of(session)):
+        for subscription in self._fanout.of(session):
             try:
                 subscription.delta(delta)
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
@@ -440,121 +534,23 @@ class Engine:
         activation = self._live.get(session)
         return [] if activation is None else activation.runner.streams_so_far()
 
-    # -- time -------------------------------------------------------------------------------
-
-    def timer(self, session: str, due: float, *, resume: bool = False) -> None:
-        """Wake the session at `due` (Unix seconds); `resume`: its round was at work."""
-        if due <= self.clock.time() + 2 * _HORIZON:
-            heapq.heappush(self._timers, (due, session, resume))
-            if self._timers[0][1] == session:
-                self._alarm.set()
-
-    def works(self, activation: Activation) -> None:
-        """A handler of this session runs; it is looked at now and then until `stands`."""
-        self._working[activation.id] = activation
-
-    def stands(self, activation: Activation) -> None:
-        """No handler of this session runs any more."""
-        if self._working.get(activation.id) is activation:
-            del self._working[activation.id]
-
-    def watch_rest(self, activation: Activation) -> None:
-        """Look whether this session may leave memory, once that may be."""
-        if not activation.in_rest_queue:
-            activation.in_rest_queue = True
-            when = self.clock.monotonic() + self._patience(activation)
-            self._resting[activation.id] = (when, activation)
+    # -- tasks ------------------------------------------------------------------------------
 
     def abandon_later(self, runner: Runner, task: asyncio.Task[None]) -> None:
         """If a stopped handler does not end in time, the session goes on without it."""
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._look_after(task)
         seconds = self.settings.limits.stop_seconds
         timer = self.loop.call_later(seconds, runner.abandon, task)
         task.add_done_callback(lambda _: timer.cancel())
 
     def spawn(self, coroutine: Any) -> None:
         """A task of the engine, that ends before it does."""
-        task = asyncio.Task(coroutine, loop=self.loop)
+        # In no handler's context: what one sets off is neither its task nor reads its variables.
+        self._look_after(asyncio.Task(coroutine, loop=self.loop, context=Context()))
+
+    def _look_after(self, task: asyncio.Task[Any]) -> None:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-
-    async def _keep(self) -> None:
-        while True:
-            try:
-                await self.tick()
-            except Exception:
-                log.exception("the engine's keeper failed; it goes on")
-            delay = _TICK
-            if self._timers:
-                delay = min(delay, max(0.001, self._timers[0][0] - self.clock.time()))
-            self._alarm.clear()
-            await self.clock.wait(self._alarm, delay)
-
-    async def tick(self) -> None:
-        """Do what time has made due: timers, overrun rounds, rest, expiry."""
-        await self._sweep()
-        self._fire_timers()
-        now = self.clock.monotonic()
-        if self._working:
-            for activation in tuple(self._working.values()):
-                activation.runner.check_time(now)
-        self._rest(now)
-        await self._expire()
-
-    def _fire_timers(self) -> None:
-        now = self.clock.time()
-        while self._timers and self._timers[0][0] <= now:
-            _, session, resume = heapq.heappop(self._timers)
-            activation = self._live.get(session)
-            if activation is not None:
-                activation.advance()
-            elif session not in self._waking:
-                self._waking[session] = []
-                self.spawn(self._wake_in_turn(session, resume=resume))
-
-    async def _sweep(self) -> None:
-        """Learn from the store which sessions have something to do soon."""
-        now = self.clock.time()
-        if self.clock.monotonic() < self._next_sweep:
-            return
-        self._next_sweep = self.clock.monotonic() + _HORIZON / 2
-        due = await self.store.due(now + _HORIZON, 10_000)
-        known = {session for _, session, _ in self._timers}
-        for session, when in due:
-            if session not in known and (when or session not in self._live):
-                heapq.heappush(self._timers, (when, session, when == 0.0))
-
-    def _rest(self, now: float) -> None:
-        while self._resting:
-            session, (when, activation) = next(iter(self._resting.items()))
-            if when > now:
-                return
-            del self._resting[session]
-            activation.in_rest_queue = False
-            if activation.gone:
-                continue
-            patient_until = activation.runner.active + self._patience(activation)
-            if patient_until > now or not activation.try_rest():
-                activation.in_rest_queue = True
-                again = max(patient_until, now + _TICK)
-                self._resting[session] = (again, activation)
-
-    def _patience(self, activation: Activation) -> float:
-        running = activation.state.round is not None
-        return self.settings.hibernate_after if running else self.settings.idle_after
-
-    async def _expire(self) -> None:
-        after = self.settings.expire_after
-        if after is None or self.clock.monotonic() < self._next_expiry:
-            return
-        self._next_expiry = self.clock.monotonic() + min(after / 4, 60.0)
-        for session in await self.store.idle(self.clock.time() - after, 1000):
-            self.submit(session, None, Close(id="expiry", reason="expired"), _ignore)
-
-
-def _ignore(_: object) -> None:
-    """Nobody waits for this outcome."""
 
 
 def _resolve(future: asyncio.Future[Accepted]) -> Callable[[Accepted | Refused], None]:

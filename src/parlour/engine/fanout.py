@@ -6,19 +6,28 @@ Encoding is the listener's business, and cached on the commit; so is its queue, 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from parlour.engine.commit import Commit
+from parlour.engine.reading import PageSize
 from parlour.errors import Refused
-from parlour.events import Record, SessionClosed, TextStreamed, decode_chunk, encode_event
+from parlour.events import SessionClosed, TextStreamed, decode_chunk, encode_events
 from parlour.stores.store import Chunk
 
 if TYPE_CHECKING:
     from parlour.engine.engine import Engine
 
-_PAGE = 500
+log = logging.getLogger("parlour.engine")
+
+_SHARE = 4
+"""A page of the past, and what is held back meanwhile, may each fill this part of a listener."""
+_COMMIT_WEIGHT = 300
+"""What a commit weighs in memory beside its data, about."""
+_MOST = 2**53
+
+Pause = Callable[[], Awaitable[None]]
 
 
 class Listener(Protocol):
@@ -36,86 +45,200 @@ class Listener(Protocol):
         """The past has been told, up to `seq`; what follows happens now."""
         ...
 
+    def ended(self, session: str, refusal: Refused) -> None:
+        """Nothing more is told of this session, and `refusal` says why; it is unsubscribed."""
+        ...
+
 
 class Subscription:
     """One listener's place in one session's log.
 
     Until the past has been read, what happens live is held back, within bounds: past them it is
-    forgotten and read from the store like the rest.
+    forgotten and read from the store like the rest. So is what was recorded elsewhere, where the
+    session was taken away from this engine for a while.
     """
+
+    __slots__ = (
+        "_engine",
+        "_forgotten",
+        "_held",
+        "_listener",
+        "_live",
+        "_pause",
+        "_returning",
+        "_share",
+        "_weight",
+        "closed",
+        "over",
+        "place",
+        "session",
+    )
 
     def __init__(self, engine: Engine, session: str, after: int, listener: Listener) -> None:
         self._engine = engine
         self._listener = listener
         self._live = False
-        self._held: deque[Commit] = deque()
+        self._held: list[Commit] = []
+        self._weight = 0
+        self._share = max(1, engine.settings.limits.listener_bytes // _SHARE)
         self._forgotten = False
+        self._pause: Pause | None = None
+        self._returning: asyncio.Task[None] | None = None
         self.session = session
-        self.place = after
+        self.place = min(max(0, after), _MOST)
+        self.closed = False
+        """Whether the session's last record has been told, or lies before the place."""
+        self.over = False
+        """Whether nothing is told any more."""
+
+    # -- the present ------------------------------------------------------------------------
 
     def commit(self, commit: Commit) -> None:
-        if self._live:
-            if commit.first <= self.place:
-                commit = commit.after(self.place)
-                if not commit.data:
-                    return
-            self.place = commit.last
-            self._listener.commit(commit)
-        elif len(self._held) < _PAGE:
-            self._held.append(commit)
+        if self.over or commit.last <= self.place:
+            return
+        if not self._live:
+            self._hold(commit)
+        elif commit.first > self.place + 1:
+            self._hold(commit)
+            self._fall_back()
         else:
-            self._forgotten = True
+            self._tell(commit.after(self.place))
 
     def delta(self, delta: TextStreamed) -> None:
         if self._live:
             self._listener.delta(self.session, delta)
 
-    async def catch_up(self, pause: Callable[[], Awaitable[None]] | None = None) -> None:
+    def reached(self, seq: int) -> None:
+        """The log is known to go until `seq`; what is missing and comes not by itself is read."""
+        if self._live and seq > self.place:
+            self._fall_back()
+
+    def end(self, refusal: Refused) -> None:
+        """Tell the listener that nothing more comes, and why."""
+        if not self.over:
+            self.leave()
+            self._listener.ended(self.session, refusal)
+
+    def leave(self) -> None:
+        """Nothing more is told, and what goes on for it ends."""
+        self.over, self._live = True, False
+        self._held.clear()
+        returning, self._returning = self._returning, None
+        if returning is not None and returning is not asyncio.current_task():
+            returning.cancel()
+
+    def _hold(self, commit: Commit) -> None:
+        weight = len(commit.data) + _COMMIT_WEIGHT
+        if self._forgotten or (self._held and self._weight + weight > self._share):
+            # All after it would be told without it, so nothing more needs to be kept.
+            self._forgotten = True
+            return
+        self._weight += weight
+        self._held.append(commit)
+
+    def _tell(self, commit: Commit) -> None:
+        self.place = commit.last
+        if not self.closed and SessionClosed in map(type, commit.events):
+            self.closed = True
+        self._listener.commit(commit)
+
+    # -- the past ---------------------------------------------------------------------------
+
+    async def catch_up(self, pause: Pause | None = None) -> None:
         """Tell the past after `place`, then go live.
 
         `pause` is awaited between pages, so that a slow listener is not flooded. Raises what the
         store raises.
         """
-        first = True
-        while True:
-            chunks = await self._engine.store.read(self.session, self.place, _PAGE)
-            if first and not chunks:
-                await self._doubt()
-            first = False
-            told = sum(self._tell(chunk) for chunk in chunks)
-            if told < _PAGE and self._join():
-                break
-            if pause is not None:
-                await pause()
-        self._live = True
-        self._listener.live(self.session, self.place)
+        self._pause = pause
+        await self._read_past()
+        if not self.over:
+            self._live = True
+            self._listener.live(self.session, self.place)
+            self._show_streams()
+
+    def _fall_back(self) -> None:
+        """Something was missed: be told it by the store, then go live again."""
+        self._live = False
+        task = self._returning = self._engine.loop.create_task(self._return())
+        self._engine.tasks.add(task)
+        task.add_done_callback(self._engine.tasks.discard)
+
+    async def _return(self) -> None:
+        try:
+            await self._read_past()
+        except Exception as failure:
+            # Whatever it was, the listener has a gap.
+            log.error("a listener of session %s lost its place", self.session[:8], exc_info=failure)
+            self._engine.unsubscribe(self)
+            self._listener.ended(self.session, lost_place())
+            return
+        self._returning = None
+        if not self.over:
+            self._live = True
+            self._show_streams()
+
+    def _show_streams(self) -> None:
         for delta in self._engine.streams_so_far(self.session):
             self._listener.delta(self.session, delta)
+
+    async def _read_past(self) -> None:
+        size = PageSize(self._share)
+        # One record that is known comes first: it tells whether the log goes so far, and whether
+        # it ends there.
+        known = min(1, self.place)
+        believed = False
+        while not self.over:
+            limit = size.records + known
+            chunks = await self._engine.store.read(self.session, self.place - known, limit)
+            if known and not chunks and not believed:
+                await self._doubt()
+                known, believed = min(1, self.place), True
+                continue
+            told = await self._tell_page(chunks)
+            if self.over or (told < size.records and self._join()):
+                return
+            known = 0
+            size.learn(chunks)
+            await self._take_breath()
 
     async def _doubt(self) -> None:
         """A place beyond the log's end, as after a restored backup, is not believed."""
         info = await self._engine.store.find(self.session)
         self.place = min(self.place, info.head if info is not None else 0)
 
-    def _tell(self, chunk: Chunk) -> int:
-        commit = commit_of(self.session, chunk).after(self.place)
-        if commit.data:
-            self.place = commit.last
-            self._listener.commit(commit)
-        return len(commit.data)
+    async def _tell_page(self, chunks: Sequence[Chunk]) -> int:
+        """Tell what is new in `chunks`, no more of it at once than a listener takes."""
+        told = weight = 0
+        for chunk in chunks:
+            if weight and weight + len(chunk.data) > self._share:
+                await self._take_breath()
+                weight = 0
+            commit = commit_of(self.session, chunk)
+            if self.over:
+                break
+            if commit.last > self.place:
+                told += commit.last - self.place
+                weight += len(chunk.data)
+                self._tell(commit.after(self.place))
+            elif SessionClosed in map(type, commit.events):
+                self.closed = True
+        return told
+
+    async def _take_breath(self) -> None:
+        if self._pause is not None and not self.over:
+            await self._pause()
 
     def _join(self) -> bool:
         """Tell what was held back; False if something is missing and must be read."""
-        held, self._held = self._held, deque()
+        held, self._held, self._weight = self._held, [], 0
         forgotten, self._forgotten = self._forgotten, False
         for commit in held:
-            rest = commit.after(self.place)
-            if not rest.data:
+            if commit.last <= self.place:
                 continue
-            if rest.first != self.place + 1:
+            if commit.first > self.place + 1:
                 return False
-            self.place = rest.last
-            self._listener.commit(rest)
+            self._tell(commit.after(self.place))
         return not forgotten
 
 
@@ -124,86 +247,58 @@ class Fanout:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._subscriptions: dict[str, tuple[Subscription, ...]] = {}
+        self._closed: Refused | None = None
 
     def add(self, subscription: Subscription) -> None:
-        """Raises `Refused` if the session has too many listeners."""
-        there = self._subscriptions.setdefault(subscription.session, [])
+        """Raises `Refused` if the session has too many listeners, or nobody is told any more."""
+        if self._closed is not None:
+            raise self._closed
+        there = self._subscriptions.get(subscription.session, ())
         if len(there) >= self._limit:
             raise Refused("too_many", f"A session may have {self._limit} listeners.", 5.0)
-        there.append(subscription)
+        self._subscriptions[subscription.session] = (*there, subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        there = self._subscriptions.get(subscription.session)
-        if there is not None and subscription in there:
-            there.remove(subscription)
-            if not there:
-                del self._subscriptions[subscription.session]
+        subscription.leave()
+        there = self._subscriptions.get(subscription.session, ())
+        left = tuple(other for other in there if other is not subscription)
+        if left:
+            self._subscriptions[subscription.session] = left
+        else:
+            self._subscriptions.pop(subscription.session, None)
 
     def of(self, session: str) -> Sequence[Subscription]:
         return self._subscriptions.get(session, ())
 
+    def reached(self, session: str, seq: int) -> None:
+        """The session's log goes until `seq`, which not every listener may have been told."""
+        for subscription in self.of(session):
+            subscription.reached(seq)
+
+    def end(self, session: str, refusal: Refused) -> None:
+        """Nobody is told any more of this session, and `refusal` says why."""
+        for subscription in self._subscriptions.pop(session, ()):
+            try:
+                subscription.end(refusal)
+            except Exception:
+                log.exception("a listener of session %s failed at its end", session[:8])
+
+    def close(self, refusal: Refused) -> None:
+        """Nobody is told any more, of any session."""
+        self._closed = refusal
+        for session in tuple(self._subscriptions):
+            self.end(session, refusal)
+
+
+def lost_place() -> Refused:
+    """What a listener is told whose past cannot be read."""
+    return Refused("unavailable", "The session could not be read; attach again.", 1.0)
+
 
 def commit_of(session: str, chunk: Chunk) -> Commit:
     """A stored chunk as it was published."""
-    events = decode_chunk(chunk.data)
-    data = [encode_event(event) for event in events]
-    return Commit(session, chunk.first, chunk.at, events, data)
-
-
-class Reader:
-    """A listener that is read by `async for`; bounded, and cut off when it is full."""
-
-    def __init__(self, limit: int) -> None:
-        self._items: deque[Record | TextStreamed | None] = deque()
-        self._size = 0
-        self._limit = limit
-        self._wake = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._failure: BaseException | None = None
-
-    def commit(self, commit: Commit) -> None:
-        for seq, event in enumerate(commit.events, commit.first):
-            self._put(Record(seq=seq, at=commit.at, event=event), len(commit.data[0]))  # type: ignore[arg-type]
-            if isinstance(event, SessionClosed):
-                self._put(None, 0)
-
-    def delta(self, session: str, delta: TextStreamed) -> None:
-        del session
-        self._put(delta, len(delta.text))
-
-    def live(self, session: str, seq: int) -> None:
-        """Nothing to tell: a reader of events sees no seam."""
-
-    async def pause(self) -> None:
-        """Wait until what has been read so far is taken."""
-        self._drained.clear()
-        if self._items:
-            await self._drained.wait()
-
-    def end_on_failure(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self._put(None, 0)
-
-    def _put(self, item: Record | TextStreamed | None, size: int) -> None:
-        self._size += size
-        if self._size > self._limit and item is not None:
-            self._failure = Refused("too_slow", "This reader is too slow; start after its place.")
-            item = None
-        self._items.append(item)
-        self._wake.set()
-
-    async def __aiter__(self) -> AsyncGenerator[Record | TextStreamed]:
-        while True:
-            while not self._items:
-                self._size = 0
-                self._drained.set()
-                self._wake.clear()
-                await self._wake.wait()
-            item = self._items.popleft()
-            if item is None:
-                if self._failure is not None:
-                    raise self._failure
-                return
-            yield item
+    first, events = chunk.first, decode_chunk(chunk.data)
+    # Encoded anew: a later version may have written what this one does not know how to hide.
+    data = encode_events(events)
+    return Commit(session, first, first + len(events) - 1, chunk.at, events, data)

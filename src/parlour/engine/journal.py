@@ -11,30 +11,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-import msgspec
 from msgspec import Raw
 
-from parlour.engine.replay import Replay, brief, diverged
-from parlour.engine.scope import Scope, cancel_all, current_scope, discard, spawn
-from parlour.engine.streams import OpenStream
+from parlour.engine.branches import gather, race
+from parlour.engine.receipts import Written
+from parlour.engine.replay import brief, diverged
+from parlour.engine.run import Run
+from parlour.engine.scope import Scope, current_scope
 from parlour.errors import (
     Diverged,
-    LimitExceeded,
     NotStorable,
-    SessionOver,
     StepFailed,
     StepInterrupted,
-    UnjournaledAwait,
     describe,
 )
 from parlour.events import (
     AnyEvent,
     Event,
     FileRef,
-    MessageAdded,
     MessagesTaken,
     QuestionAnswered,
     QuestionAsked,
@@ -42,151 +40,31 @@ from parlour.events import (
     StepFinished,
     StepRaised,
     StepStarted,
-    TextStreamed,
     TimerSet,
     UserVariableSet,
-    VariableSet,
 )
 from parlour.questions import Question
 from parlour.session.effects import Receipt, StreamSink
 from parlour.state import (
     Effect,
-    RoundState,
     Said,
     Stored,
-    View,
-    check_variable,
 )
-
-if TYPE_CHECKING:
-    from parlour.engine.activation import Activation
 
 log = logging.getLogger("parlour.engine")
 T = TypeVar("T")
 
 
-class Written:
-    """The receipt of an effect."""
+class Journal(Run):
+    """The effects of one run of a round's handler (`Effects` of `session`)."""
 
-    __slots__ = ("_activation", "seq")
-
-    def __init__(self, activation: Activation, seq: int) -> None:
-        self._activation = activation
-        self.seq = seq
-
-    def __await__(self) -> Any:
-        scope = current_scope.get()
-        if scope is not None:
-            scope.depth += 1
-        try:
-            yield from self._activation.until_durable(self.seq).__await__()
-        finally:
-            if scope is not None:
-                scope.depth -= 1
-        return self.seq
-
-
-class Journal:
-    """The effects of one run of a round's handler (`Effects` of `session`).
-
-    `dead` is what session calls raise once the run is over; `waits` are the paths where it waits
-    for the user or the time, `busy` and `foreign` count the steps under way and the waits for
-    things the journal knows nothing of.
-    """
-
-    __slots__ = (
-        "_activation",
-        "_first",
-        "_replay",
-        "_tasks",
-        "_warned",
-        "busy",
-        "closing",
-        "dead",
-        "foreign",
-        "number",
-        "streams",
-        "waits",
-    )
-
-    def __init__(
-        self, activation: Activation, running: RoundState | None, *, replay: bool = False
-    ) -> None:
-        self._activation = activation
-        self.number = 0 if running is None else running.number
-        self.dead: BaseException | None = None
-        self.waits: set[str] = set()
-        self.busy = 0
-        self.foreign = 0
-        self.closing = False
-        self.streams: dict[str, OpenStream] = {}
-        self._first = 0 if running is None else running.started
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._warned = False
-        self._replay: Replay | None = None
-        if replay and running is not None and running.journal:
-            self._replay = Replay(running)
-
-    # -- what the activation asks -----------------------------------------------------------
-
-    @property
-    def rests(self) -> bool:
-        """Whether the handler waits only for the user or the time, so that it may leave memory."""
-        return bool(
-            self.waits
-            and not self.busy
-            and not self.foreign
-            and not any(not task.done() for task in self._tasks)
-        )
-
-    @property
-    def unreached(self) -> str:
-        """A recorded effect that this run has not come to; "" if there is none."""
-        return self._replay.next if self._replay is not None else ""
-
-    def kill(self, reason: BaseException) -> None:
-        """Nothing is recorded any more; calls raise `reason`."""
-        if self.dead is None:
-            self.dead = reason
-
-    def adopt(self, task: asyncio.Task[Any]) -> None:
-        """A task that the handler made and that ends with the round if it is stopped."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def cancel_tasks(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-
-    def foreign_wait(self) -> Exception | None:
-        """The handler suspends outside of the engine: fine when live, an error in a replay."""
-        if self._replay is None or self.dead is not None or self._tasks:
-            # Tasks of the handler's own may be what it waits for, and are replayed themselves.
-            return None
-        message = (
-            "the handler awaited something that is not journaled while its round was replayed; "
-            "wrap it in `await session.step(...)`, so that it runs once and its result is kept"
-        )
-        if self._activation.engine.settings.development:
-            return UnjournaledAwait(message)
-        if not self._warned:
-            self._warned = True
-            log.warning("session %s: %s", self._activation.id[:8], message)
-        return None
+    __slots__ = ()
 
     # -- Effects: reading -------------------------------------------------------------------
 
     @property
-    def session_id(self) -> str:
-        return self._activation.id
-
-    @property
     def user(self) -> str:
         return self._activation.state.user
-
-    @property
-    def view(self) -> View:
-        return self._activation.state.view if self._replay is None else self._replay.view
 
     @property
     def local(self) -> dict[str, Any]:
@@ -200,29 +78,17 @@ class Journal:
 
     # -- Effects: recording -----------------------------------------------------------------
 
-    def check_alive(self) -> None:
-        if self.dead is not None:
-            raise self.dead
-
-    def check_reply(self, size: int) -> None:
-        limit = self._activation.engine.settings.limits.reply_bytes
-        if size > limit:
-            raise LimitExceeded(
-                f"a message may have {limit:,} bytes; send a long text in several messages or as "
-                "a file"
-            )
-
     def record(self, kind: str, name: str, build: Callable[[str], Event]) -> Receipt:
         self.check_alive()
         path = self._scope().path(kind, name)
         event = cast("AnyEvent", build(path))
-        effect = self._recall(path)
-        if effect is not None:
-            if effect.event != event:
-                raise diverged(path, effect.event, brief(event))
-            return Written(self._activation, effect.seq)
-        self._check_size(event)
-        seq = self._commit(event)
+        if self._replay is not None:
+            effect = self._recall(path)
+            if effect is not None:
+                if effect.event != event:
+                    raise diverged(path, effect.event, brief(event))
+                return Written(self._activation, effect.seq)
+        seq = self.commit(event)
         if isinstance(event, UserVariableSet):
             self._activation.keep_user_value(event)
         return Written(self._activation, seq)
@@ -236,22 +102,22 @@ class Journal:
                 raise diverged(path, effect.event, kind)
             return effect.event.value
         value = make()
-        self._commit(StepFinished(path=path, value=value))
+        self.commit(StepFinished(path=path, value=value))
         return value
 
     async def ask(
         self, name: str, text: str, question: Question, timeout: float | None, note: str
     ) -> QuestionAnswered | None:
         self.check_alive()
-        path = self._scope().path("ask", name)
-        effect = self._recall(path)
+        scope = self._scope()
+        path = scope.path("ask", name)
+        effect = None if self._replay is None else await self._recall_wait(path, scope)
         if effect is None:
-            deadline = None if timeout is None else self._activation.engine.clock.time() + timeout
+            deadline = None if timeout is None else self._activation.engine.time() + timeout
             asked = QuestionAsked(
                 path=path, text=text, question=question, deadline=deadline, note=note
             )
-            self.check_reply(len(text))
-            seq = self._commit(asked)
+            seq = self.commit(asked)
         else:
             recorded = effect.event
             if not isinstance(recorded, QuestionAsked) or (
@@ -260,22 +126,21 @@ class Journal:
             ) != (text, question):
                 raise diverged(path, recorded, f"the question {text!r}")
             seq = effect.seq
-        outcome = effect.outcome if effect is not None else None
-        if outcome is None:
-            outcome = await self._wait_for(path, QuestionClosed(question=seq, reason="withdrawn"))
+        withdrawal = QuestionClosed(question=seq, reason="withdrawn")
+        outcome = await self._outcome(path, scope, effect, withdrawal)
         return outcome if isinstance(outcome, QuestionAnswered) else None
 
     async def sleep(self, seconds: float) -> None:
         self.check_alive()
-        path = self._scope().path("sleep")
-        effect = self._recall(path)
+        scope = self._scope()
+        path = scope.path("sleep")
+        effect = None if self._replay is None else await self._recall_wait(path, scope)
         if effect is None:
-            due = self._activation.engine.clock.time() + seconds
-            self._commit(TimerSet(path=path, due=due))
+            due = self._activation.engine.time() + seconds
+            self.commit(TimerSet(path=path, due=due))
         elif not isinstance(effect.event, TimerSet):
             raise diverged(path, effect.event, "a sleep")
-        if effect is None or effect.outcome is None:
-            await self._wait_for(path, None)
+        await self._outcome(path, scope, effect, None)
 
     async def perform(
         self,
@@ -289,30 +154,44 @@ class Journal:
         self.check_alive()
         scope = self._scope()
         path = scope.path(kind, name)
-        effect = self._recall(path)
-        if effect is not None:
-            return self._performed(path, name, digest, effect)
+        if self._replay is not None:
+            effect = await self._recall_step(path, scope)
+            if effect is not None:
+                return await self._performed(path, name, digest, effect)
         if at_most_once:
-            self._commit(StepStarted(path=path, digest=digest))
+            self.commit(StepStarted(path=path, digest=digest))
+        if self._steps is None:
+            self._steps = set()
+        self._steps.add(path)
+        raised: Exception | None = None
+        ended: StepFinished | StepRaised
         self.busy += 1
         scope.depth += 1
+        scope.aside += 1
         try:
             await self._activation.until_durable(self._activation.state.seq)
             self.check_alive()
             value, value_kind = await self._run_step(path, run)
+            ended = StepFinished(path=path, digest=digest, value=value, kind=value_kind)
+        except asyncio.CancelledError:
+            self._abandon(path)
+            raise
         except Exception as error:  # noqa: BLE001 - a step may raise anything; it is recorded
-            return self._step_raised(path, name, digest, error)
+            raised, ended = error, _raised(path, digest, error)
         finally:
+            scope.aside -= 1
             scope.depth -= 1
             self.busy -= 1
         self.check_alive()
-        self._commit(StepFinished(path=path, digest=digest, value=value, kind=value_kind))
-        return value, value_kind
+        await self._end(ended, scope)
+        if isinstance(ended, StepRaised):
+            raise StepFailed(name, ended.error, ended.reason) from raised
+        return ended.value, ended.kind
 
     async def _run_step(
         self, path: str, run: Callable[[], Awaitable[tuple[Raw, str]]]
     ) -> tuple[Raw, str]:
-        token = current_scope.set(Scope(self, path + "/"))
+        token = current_scope.set(Scope(self, path + "/", 1))
         try:
             value, kind = await run()
         finally:
@@ -325,16 +204,17 @@ class Journal:
             )
         return value, kind
 
-    def _step_raised(self, path: str, name: str, digest: str, error: Exception) -> tuple[Raw, str]:
-        self.check_alive()
-        if isinstance(error, StepFailed):
-            kind, reason = error.type, error.reason
+    async def _end(self, event: StepFinished | StepRaised, scope: Scope) -> None:
+        """Record that a step has ended, in its turn."""
+        turns = self.crowd(scope)
+        if turns is None:
+            self._reached = self.commit(event)
         else:
-            kind, reason = type(error).__qualname__, describe(error)
-        self._commit(StepRaised(path=path, digest=digest, error=kind, reason=reason))
-        raise StepFailed(name, kind, reason) from error
+            self._reached = await self.parked(turns.do(partial(self.commit, event)), scope)
 
-    def _performed(self, path: str, name: str, digest: str, effect: Effect) -> tuple[Raw, str]:
+    async def _performed(
+        self, path: str, name: str, digest: str, effect: Effect
+    ) -> tuple[Raw, str]:
         event = effect.event
         if not isinstance(event, StepStarted | StepFinished | StepRaised):
             raise diverged(path, event, f"the step {name!r}")
@@ -345,9 +225,10 @@ class Journal:
             )
         outcome = effect.outcome if isinstance(event, StepStarted) else event
         if outcome is None:
-            self._commit(
-                StepRaised(path=path, digest=digest, error="StepInterrupted", reason="interrupted")
+            interrupted = StepRaised(
+                path=path, digest=digest, error="StepInterrupted", reason="interrupted"
             )
+            await self._end(interrupted, self._scope())
             raise StepInterrupted(name)
         if isinstance(outcome, StepFinished):
             return outcome.value, outcome.kind
@@ -356,122 +237,34 @@ class Journal:
             raise StepInterrupted(name)
         raise StepFailed(name, raised.error, raised.reason)
 
-    # -- Effects: streams -------------------------------------------------------------------
+    # -- Effects: streams and branches ------------------------------------------------------
 
-    def stream(self, name: str) -> OpenStream:
-        self.check_alive()
-        path = self._scope().path("stream", name)
-        effect = self._recall(path)
-        if effect is None:
-            stream = OpenStream(self, path, None)
-            self.streams[path] = stream
-            return stream
-        if not isinstance(effect.event, MessageAdded):
-            raise diverged(path, effect.event, "a stream")
-        return OpenStream(self, path, effect.event.text)
+    def stream(self, name: str) -> StreamSink:
+        return self.streams.open(self._scope().path("stream", name))
+
+    async def begin_stream(self, name: str) -> StreamSink:
+        return await self.streams.begin(self._scope(), name)
 
     def end_stream(self, sink: StreamSink) -> Receipt | None:
-        stream = cast("OpenStream", sink)
-        if stream.recorded:
-            return None
-        self.check_alive()
-        stream.done = True
-        self.streams.pop(stream.path, None)
-        self._activation.forget_deltas(stream.path)
-        if not stream.text:
-            return None
-        event = MessageAdded(role="bot", text=stream.text, path=stream.path)
-        return Written(self._activation, self._commit(event))
+        return self.streams.end(sink)
+
+    async def finish_stream(self, sink: StreamSink, *, cut: bool) -> None:
+        await self.streams.finish(sink, self._scope(), cut=cut)
 
     def streamed(self, sink: StreamSink) -> bool:
-        return cast("OpenStream", sink).recorded
+        return self.streams.recorded(sink)
 
     def cut_streams(self) -> list[Event]:
         """The messages that were being written, as far as they came."""
-        cut: list[Event] = []
-        for stream in self.streams.values():
-            stream.done = True
-            self._activation.forget_deltas(stream.path)
-            if stream.text:
-                cut.append(MessageAdded(role="bot", text=stream.text, path=stream.path))
-        self.streams.clear()
-        return cut
-
-    def flush_soon(self, stream: OpenStream) -> None:
-        self._activation.engine.loop.call_soon(stream.flush)
-
-    def show(self, delta: TextStreamed) -> None:
-        if self.dead is None:
-            self._activation.show(delta)
-
-    # -- Effects: branches ------------------------------------------------------------------
+        return [] if self._streams is None else self._streams.cut_all()
 
     async def gather(self, branches: Sequence[Awaitable[Any]]) -> list[Any]:
         self.check_alive()
-        scope = self._scope()
-        base = scope.path("gather")
-        tasks = [
-            spawn(branch, Scope(self, f"{base}/{number}/"))
-            for number, branch in enumerate(branches)
-        ]
-        if not tasks:
-            return []
-        scope.depth += 1
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            await cancel_all(tasks)
-            scope.depth -= 1
+        return await gather(self, self._scope(), branches)
 
     async def race(self, branches: Sequence[Awaitable[Any]]) -> Any:
         self.check_alive()
-        if not branches:
-            raise ValueError("a race needs at least one branch")
-        scope = self._scope()
-        base = scope.path("race")
-        effect = self._recall(base)
-        if effect is not None:
-            return await self._rerun_winner(scope, base, effect, branches)
-        tasks = [
-            spawn(branch, Scope(self, f"{base}/{number}/"))
-            for number, branch in enumerate(branches)
-        ]
-        scope.depth += 1
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            winner = next(number for number, task in enumerate(tasks) if task.done())
-            losers = [task for number, task in enumerate(tasks) if number != winner]
-            await cancel_all(losers)
-            self.check_alive()
-            self._commit(StepFinished(path=base, value=Raw(str(winner).encode())))
-            return tasks[winner].result()
-        finally:
-            await cancel_all(tasks)
-            scope.depth -= 1
-
-    async def _rerun_winner(
-        self, scope: Scope, base: str, effect: Effect, branches: Sequence[Awaitable[Any]]
-    ) -> Any:
-        if not isinstance(effect.event, StepFinished):
-            raise diverged(base, effect.event, "a race")
-        winner = msgspec.json.decode(effect.event.value, type=int)
-        if winner >= len(branches):
-            raise Diverged(f"branch {winner} won the race {base}, which the code no longer has")
-        mine = f"{base}/{winner}/"
-        for number, branch in enumerate(branches):
-            if number != winner:
-                discard(branch)
-        if self._replay is not None:
-            self._replay.drop_branches(base, mine)
-            if self._replay.over:
-                self._replay = None
-        task = spawn(branches[winner], Scope(self, mine))
-        scope.depth += 1
-        try:
-            return await task
-        finally:
-            await cancel_all([task])
-            scope.depth -= 1
+        return await race(self, self._scope(), branches)
 
     # -- Effects: the rest ------------------------------------------------------------------
 
@@ -485,21 +278,30 @@ class Journal:
             if not isinstance(effect.event, MessagesTaken):
                 raise diverged(path, effect.event, "take_messages")
             wanted = set(effect.event.sources)
-            heard = self._activation.state.heard.messages
-            return tuple(said for said in heard if said.seq in wanted)
+            running = self._activation.state.round
+            taken = () if running is None else running.taken
+            return tuple(item.said for item in taken if item.said.seq in wanted)
+        if self._replay is not None:
+            # It found nothing, or it would be recorded; what has come since is for a later one.
+            return ()
         said = tuple(item.said for item in self._activation.state.queue if item.cause == "message")
         if said:
-            self._commit(MessagesTaken(path=path, sources=tuple(item.seq for item in said)))
+            self.commit(MessagesTaken(path=path, sources=tuple(item.seq for item in said)))
         return said
 
-    async def in_thread(self, call: Callable[[], T]) -> T:
+    async def in_thread(self, call: Callable[[], T], *, handler: bool = False) -> T:
         self.check_alive()
         scope = self._scope()
+        rest = self._activation.runner.hibernate if handler else None
         scope.depth += 1
         try:
-            return await self._activation.engine.bridge.into(call)
+            return await self._activation.engine.bridge.into(call, self, rest=rest)
         finally:
             scope.depth -= 1
+
+    async def in_process(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Raw, str]:
+        self.check_alive()
+        return await self._activation.engine.bridge.in_process(fn, args, self)
 
     def from_thread(self, call: Callable[[], T]) -> T:
         return self._activation.engine.bridge.back(call)
@@ -513,6 +315,22 @@ class Journal:
 
     async def history(self, before: int | None, limit: int) -> list[Said]:
         self.check_alive()
+        scope = self._scope()
+        path = scope.path("history")
+        effect = None if self._replay is None else self._recall(path)
+        if effect is None:
+            bound = self._activation.state.seq + 1
+            seq = self.commit(StepFinished(path=path, value=Raw(b"%d" % bound)))
+        elif isinstance(effect.event, StepFinished):
+            bound, seq = int(bytes(effect.event.value)), effect.seq
+        else:
+            raise diverged(path, effect.event, "fetch_history")
+        read = self._read_history(seq, bound if before is None else min(bound, before), limit)
+        turns = self.crowd(scope)
+        return await self.parked(read if turns is None else turns.after(seq, read), scope)
+
+    async def _read_history(self, seq: int, before: int, limit: int) -> list[Said]:
+        await self._activation.until_durable(seq)
         return await self._activation.engine.read_history(self._activation.id, before, limit)
 
     async def add_file(self, content: AsyncIterable[bytes], name: str, type_: str) -> FileRef:
@@ -531,54 +349,43 @@ class Journal:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _scope(self) -> Scope:
-        scope = current_scope.get()
-        if scope is None or scope.journal is not self:
-            raise SessionOver(
-                "this session belongs to another round; use the session your handler was given, "
-                "in the handler's own task or in tasks it makes"
-            )
-        return scope
+    async def _outcome(
+        self, path: str, scope: Scope, effect: Effect | None, withdrawal: QuestionClosed | None
+    ) -> Any:
+        """What ends the wait at `path`, when it is its turn."""
+        turns = self.crowd(scope)
+        outcome = None if effect is None else effect.outcome
+        if effect is None or outcome is None:
+            return await self._wait_for(path, scope, withdrawal)
+        if isinstance(outcome, QuestionClosed) and outcome.reason == "withdrawn":
+            await self.stand(scope)
+        if turns is not None:
+            await self.parked(turns.at(effect.settled), scope)
+        else:
+            self.reach(effect.settled)
+        return outcome
 
-    def _commit(self, event: AnyEvent) -> int:
-        self.check_alive()
-        limit = self._activation.engine.settings.limits.records_per_round
-        if self._activation.state.seq - self._first >= limit:
-            self.dead = LimitExceeded(
-                f"a round may record {limit:,} effects; split the work into several rounds"
-            )
-            raise self.dead
-        return self._activation.commit([event])
-
-    def _check_size(self, event: AnyEvent) -> None:
-        if isinstance(event, MessageAdded):
-            self.check_reply(len(event.text))
-        elif isinstance(event, VariableSet):
-            activation = self._activation
-            check_variable(
-                activation.state, event.name, event.value, activation.engine.settings.limits
-            )
-
-    async def _wait_for(self, path: str, withdrawal: QuestionClosed | None) -> Any:
-        scope = self._scope()
+    async def _wait_for(self, path: str, scope: Scope, withdrawal: QuestionClosed | None) -> Any:
+        turns = self.crowd(scope)
         self.waits.add(path)
-        scope.depth += 1
         try:
-            return await self._activation.runner.outcome_at(path)
+            future = self._activation.runner.outcome_at(path)
+            if turns is not None:
+                return await self.parked(turns.outcome(path, future), scope)
+            outcome = await self.parked(future, scope)
+            self.reach(self.settled(path))
         except asyncio.CancelledError:
             if withdrawal is not None and self.dead is None:
                 self._activation.withdraw(withdrawal)
             raise
         finally:
-            scope.depth -= 1
             self.waits.discard(path)
+        return outcome
 
-    def _recall(self, path: str) -> Effect | None:
-        """What is recorded at `path`, if this run repeats another one that came so far."""
-        replay = self._replay
-        if replay is None:
-            return None
-        effect = replay.take(path)
-        if replay.over:
-            self._replay = None
-        return effect
+
+def _raised(path: str, digest: str, error: Exception) -> StepRaised:
+    if isinstance(error, StepFailed):
+        kind, reason = error.type, error.reason
+    else:
+        kind, reason = type(error).__qualname__, describe(error)
+    return StepRaised(path=path, digest=digest, error=kind, reason=reason)

@@ -11,16 +11,16 @@ import concurrent.futures
 import mimetypes
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from parlour.app import App, load_app
-from parlour.engine.activation import Accepted
 from parlour.engine.clock import Clock
 from parlour.engine.engine import Engine
 from parlour.engine.rounds import Follower, Offers, OpenQuestion, RoundResult, open_question
-from parlour.errors import Refused
+from parlour.errors import Refused, StoreError
 from parlour.events import (
     Answer,
     AnyEvent,
@@ -28,6 +28,7 @@ from parlour.events import (
     Close,
     FileRef,
     Record,
+    RoundStarted,
     Say,
     Signal,
     Stop,
@@ -82,8 +83,7 @@ class AsyncLocalSession:
         no new round but gives the same one. Raises `Refused`.
         """
         command = Say(id=id or uuid4().hex, text=message, files=await self._upload(files))
-        accepted = await self._engine.send(self.id, self._user, command)
-        return await self._follow(accepted, handler)
+        return await self._send(command, handler)
 
     async def answer(
         self,
@@ -109,14 +109,20 @@ class AsyncLocalSession:
             text=text,
             files=await self._upload(files),
         )
-        accepted = await self._engine.send(self.id, self._user, command)
-        return await self._follow(accepted, handler)
+        return await self._send(command, handler)
 
     async def opened(self, handler: EventHandler | None = None) -> RoundResult | None:
         """The round that opened the session, once it is done or waits; None if it has none."""
         if "open" not in self._engine.rules.causes:
             return None
-        return await self._follow(Accepted(self.id, 1), handler)
+        async with aclosing(self._engine.records(self.id)) as records:
+            async for record in records:
+                event = record.event
+                if isinstance(event, RoundStarted) and event.cause == "open":
+                    return await self._follow(Follower(1), handler)
+                if record.seq > 1:
+                    break
+        return None
 
     async def stop(self) -> bool:
         """End the running round; False if none runs."""
@@ -131,7 +137,7 @@ class AsyncLocalSession:
     async def signal(self, name: str, data: object = None) -> RoundResult:
         """Send a named event and wait for its round."""
         command = Signal(id=uuid4().hex, name=name, data=encode_value(data)[0])
-        return await self._follow(await self._engine.send(self.id, self._user, command), None)
+        return await self._send(command, None)
 
     async def get(self, name: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002
         """A variable of the session, as `Session.get`."""
@@ -194,10 +200,26 @@ class AsyncLocalSession:
             )
         return tuple(refs)
 
-    async def _follow(self, accepted: Accepted, handler: EventHandler | None) -> RoundResult:
-        follower = Follower(accepted.seq)
+    async def _send(
+        self, command: Say | Answer | Signal, handler: EventHandler | None
+    ) -> RoundResult:
+        accepted = await self._engine.send(self.id, self._user, command)
+        return await self._follow(Follower(accepted.seq, command.id), handler)
+
+    async def _follow(self, follower: Follower, handler: EventHandler | None) -> RoundResult:
         offers = Offers()
-        stream = self._engine.events(self.id, max(0, accepted.seq - 1), user=self._user)
+        while True:
+            try:
+                return await self._follow_on(follower, offers, handler)
+            except _Interrupted:
+                # What was sent is accepted, so it is followed, as soon as there is room.
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _follow_on(
+        self, follower: Follower, offers: Offers, handler: EventHandler | None
+    ) -> RoundResult:
+        after = max(follower.place, follower.cause - 1, 0)
+        stream = self._engine.events(self.id, after, user=self._user)
         coming: asyncio.Future[Record | TextStreamed] | None = None
         try:
             while True:
@@ -205,43 +227,86 @@ class AsyncLocalSession:
                 # A branch that goes on waiting records nothing, so that has to be looked for.
                 await asyncio.wait({coming}, timeout=_LOOK_SECONDS)
                 if coming.done():
-                    item, coming = coming.result(), None
+                    arrived, coming = coming, None
+                    item = _arrived(arrived)
+                    if item is None:
+                        return follower.unfinished("stopped")
                     offers.see(item)
                     if follower.take(item) and handler is not None:
                         handler.handle(item.event if isinstance(item, Record) else item)
                     if follower.result is not None:
                         return follower.result
-                question = self._waiting_for(follower, offers)
-                if question is not None and not await self._answered(question, handler):
-                    return follower.unfinished("waiting", question)
-        except StopAsyncIteration:
-            return follower.unfinished("stopped")
+                state = await self._waiting(follower, offers)
+                question = None if state is None else _to_offer(state, offers)
+                if state is None or question is None:
+                    continue
+                if not await self._answered(question, handler):
+                    return follower.unfinished("waiting", question, state.rounds)
         finally:
             if coming is not None:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
             await stream.aclose()
 
-    def _waiting_for(self, follower: Follower, offers: Offers) -> OpenQuestion | None:
-        """The oldest question to be offered, if the round can only wait for its answer."""
+    async def _waiting(self, follower: Follower, offers: Offers) -> State | None:
+        """The session's state, if the round can only wait for an answer or the time."""
+        if not follower.began:
+            return None
         activation = self._engine.find_live(self.id)
-        if activation is None or not follower.began or not activation.resting:
+        if activation is not None:
+            told = follower.place >= activation.durable
+            return activation.state if told and activation.resting else None
+        if offers.folded >= follower.place:
             return None
-        if follower.place < activation.durable:
+        # It waits outside of memory, where nothing changes unless it is recorded.
+        try:
+            state = await self.state()
+        except StoreError:
+            if self._engine.stopping:
+                return None  # whoever reads its events is told
+            raise
+        if follower.place < state.seq:
             return None
-        running = activation.state.round
-        for seq in running.questions if running is not None else ():
-            if offers.take(seq):
-                return open_question(activation.state, seq, offers.complaint(seq))
-        return None
+        offers.folded = follower.place
+        return state
 
     async def _answered(self, question: OpenQuestion, handler: EventHandler | None) -> bool:
         value = handler.question(question) if handler is not None else None
         if value is None:
             return False
         command = Answer(id=uuid4().hex, question=question.id, value=encode_value(value)[0])
-        await self._engine.send(self.id, self._user, command)
+        try:
+            await self._engine.send(self.id, self._user, command)
+        except Refused as refused:
+            # Somebody else has answered meanwhile, or the time is over: the round goes on.
+            if refused.code not in ("no_question", "closed"):
+                raise
         return True
+
+
+class _Interrupted(Exception):
+    """The records could not be followed any further just now."""
+
+
+def _arrived(coming: asyncio.Future[Record | TextStreamed]) -> Record | TextStreamed | None:
+    """The next item, None at the end."""
+    try:
+        return coming.result()
+    except StopAsyncIteration:
+        return None
+    except Refused as refused:
+        if refused.code in ("too_slow", "too_many"):
+            raise _Interrupted from refused
+        raise
+
+
+def _to_offer(state: State, offers: Offers) -> OpenQuestion | None:
+    """The oldest question that the caller has not been asked yet."""
+    running = state.round
+    for seq in running.questions if running is not None else ():
+        if offers.take(seq):
+            return open_question(state, seq, offers.complaint(seq))
+    return None
 
 
 class AsyncRunning:
@@ -355,6 +420,10 @@ class Running:
         return LocalSession(self._portal, session)
 
 
+def _ended() -> Refused:
+    return Refused("unavailable", "This app has ended; enter `parlour.local` again.")
+
+
 class _Portal:
     """An event loop in a thread, and the way into it."""
 
@@ -374,11 +443,16 @@ class _Portal:
                 "this call would wait for itself: an EventHandler runs on the engine's loop; "
                 "return the answer from `question`, or call the session from another thread"
             )
+        if self._loop.is_closed():
+            coroutine.close()
+            raise _ended()
         future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(
             coroutine, self._loop
         )
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise _ended() from None
         except BaseException:
             future.cancel()
             raise
@@ -386,6 +460,12 @@ class _Portal:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        # Threads that still wait for a call of theirs would wait for ever.
+        calls = asyncio.all_tasks(self._loop)
+        for call in calls:
+            call.cancel()
+        if calls:
+            self._loop.run_until_complete(asyncio.wait(calls))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from itertools import chain
 
 from parlour.events import (
     AnyEvent,
@@ -14,57 +15,102 @@ from parlour.events import (
     decode_chunk,
 )
 from parlour.state import Said, State, fold
-from parlour.stores.store import Store
+from parlour.stores.store import Chunk, Reading
 
-_PAGE = 1000
+_PAGE_BYTES = 1024 * 1024
+_FIRST = 32
+_MOST = 256
+_SAID = (b"MessageAdded", b"QuestionAsked", b"QuestionAnswered")
 
 
-async def read_records(store: Store, session: str, after: int) -> AsyncGenerator[Record]:
-    """The durable records after `after`, in order, until the newest."""
+class PageSize:
+    """How many records to ask a store for at once, so that they weigh about `weight` bytes.
+
+    What records weigh is known only when they are there: so it begins with a few, and no page is
+    so long that one of the largest records would be more than a machine takes.
+    """
+
+    __slots__ = ("_weight", "records")
+
+    def __init__(self, weight: int = _PAGE_BYTES) -> None:
+        self._weight = weight
+        self.records = _FIRST
+
+    def learn(self, chunks: Sequence[Chunk]) -> None:
+        """Let the next page be as long as a page of records like these may be."""
+        weight = sum(len(chunk.data) for chunk in chunks)
+        count = sum(chunk.count for chunk in chunks)
+        fitting = self._weight * count // max(1, weight)
+        self.records = max(1, min(fitting, 4 * self.records, _MOST))
+
+
+async def read_chunks(store: Reading, session: str, after: int) -> AsyncGenerator[Chunk]:
+    """The chunks that hold records after `after`, in order, until the newest."""
+    size = PageSize()
     place = after
     while True:
-        chunks = await store.read(session, place, _PAGE)
-        before = place
+        chunks = await store.read(session, place, size.records)
         for chunk in chunks:
-            for seq, event in enumerate(decode_chunk(chunk.data), chunk.first):
-                if seq > place:
-                    yield Record(seq=seq, at=chunk.at, event=event)
-                    place = seq
-        if place == before:
+            yield chunk
+        last = chunks[-1].first + chunks[-1].count - 1 if chunks else place
+        if last < place + size.records:
             return
+        place = last
+        size.learn(chunks)
 
 
-async def fold_session(store: Store, session: str, state: State) -> State:
-    """`state`, brought forward by all records that the log has after it."""
-    while True:
-        chunks = await store.read(session, state.seq, _PAGE)
-        before = state.seq
-        for chunk in chunks:
-            events = decode_chunk(chunk.data)[state.seq + 1 - chunk.first :]
-            state = fold(((event, chunk.at) for event in events), state)
-        if state.seq == before:
-            return state
+async def read_records(store: Reading, session: str, after: int) -> AsyncGenerator[Record]:
+    """The durable records after `after`, in order, until the newest."""
+    async for chunk in read_chunks(store, session, after):
+        for seq, event in enumerate(decode_chunk(chunk.data), chunk.first):
+            if seq > after:
+                yield Record(seq=seq, at=chunk.at, event=event)
 
 
-async def read_history(store: Store, session: str, before: int | None, limit: int) -> list[Said]:
-    """Up to `limit` messages before seq `before` (None: the newest), oldest first."""
+async def fold_session(
+    store: Reading, session: str, state: State, upto: int | None = None
+) -> State:
+    """`state`, brought forward by all records that the log has after it, or those up to a seq."""
+    async for chunk in read_chunks(store, session, state.seq):
+        end = None if upto is None else max(0, upto + 1 - chunk.first)
+        events = decode_chunk(chunk.data)[state.seq + 1 - chunk.first : end]
+        state = fold(((event, chunk.at) for event in events), state)
+        if state.seq == upto:
+            break
+    return state
+
+
+async def read_history(store: Reading, session: str, before: int | None, limit: int) -> list[Said]:
+    """Up to `limit` messages before seq `before` (None: the newest), oldest first.
+
+    The log is read backwards, a page at a time, until there are enough of them.
+    """
     info = await store.find(session)
     high = (info.head if info is not None else 0) + 1
     if before is not None:
         high = min(high, before)
-    found: list[Said] = []
-    span = max(64, 4 * limit)
-    while high > 1 and len(found) < limit:
-        low = max(0, high - 1 - span)
-        page: list[Said] = []
-        for chunk in await store.read(session, low, high - low):
-            for seq, event in enumerate(decode_chunk(chunk.data), chunk.first):
-                said = _said(seq, event, chunk.at)
-                if said is not None and low < seq < high:
-                    page.append(said)
-        found = page + found
-        high, span = low + 1, span * 2
-    return found[-limit:]
+    pages: list[list[Said]] = []
+    missing = limit
+    size = PageSize()
+    while high > 1 and missing > 0:
+        low = max(0, high - 1 - size.records)
+        chunks = await store.read(session, low, high - 1 - low)
+        page = [said for chunk in chunks for said in _said_in(chunk) if low < said.seq < high]
+        pages.append(page)
+        missing -= len(page)
+        high = low + 1
+        size.learn(chunks)
+    found = list(chain.from_iterable(reversed(pages)))
+    return found[-limit:] if missing < 0 else found
+
+
+def _said_in(chunk: Chunk) -> list[Said]:
+    """The messages of a chunk; one that has none, as of a working round, is not even decoded."""
+    if not any(kind in chunk.data for kind in _SAID):
+        return []
+    events = enumerate(decode_chunk(chunk.data), chunk.first)
+    found = (_said(seq, event, chunk.at) for seq, event in events)
+    return [said for said in found if said is not None]
 
 
 def _said(seq: int, event: AnyEvent | UnknownEvent, at: float) -> Said | None:

@@ -12,14 +12,16 @@ from parlour.events import (
     MessagesTaken,
     QuestionAnswered,
     QuestionAsked,
-    QuestionClosed,
     Record,
     RoundFinished,
     RoundStarted,
     SessionClosed,
     SessionOpened,
+    SignalReceived,
     TextStreamed,
     UnknownEvent,
+    VariableDeleted,
+    VariableSet,
 )
 from parlour.questions import Question
 from parlour.state import State
@@ -94,6 +96,8 @@ class Offers:
     def __init__(self) -> None:
         self._complaints: dict[int, str] = {}
         self._offered: set[int] = set()
+        self.folded = 0
+        """Until which record a session that sleeps was looked at."""
 
     def see(self, item: Record | TextStreamed) -> None:
         if isinstance(item, Record) and isinstance(item.event, AnswerRejected):
@@ -110,59 +114,85 @@ class Offers:
 
 
 class Follower:
-    """Picks the records of one round out of a session's, from the record that caused it."""
+    """Picks the records of one round out of a session's, from the record that a command caused.
 
-    def __init__(self, cause: int) -> None:
-        self._cause = cause
+    That is the first record with the command's id at or after `cause`; without an id it is the
+    record `cause` itself. Its round answers it, took it up, or was the one it gave an answer to. A
+    message whose round is begun again is answered by the new one; an answer was for the old one.
+    """
+
+    def __init__(self, cause: int, command: str = "") -> None:
+        self.cause = cause
+        self._command = command
         self._events: list[AnyEvent | UnknownEvent] = []
         self._number = 0
+        self._again = False
+        self.began = False
+        """Whether the round, or the answer that takes it further, has been seen."""
         self.place = 0
         self.result: RoundResult | None = None
-
-    @property
-    def began(self) -> bool:
-        """Whether the round, or the answer that takes it further, has been seen."""
-        first = self._events[0] if self._events else None
-        return bool(self._number) or isinstance(first, QuestionAnswered | AnswerRejected)
 
     def take(self, item: Record | TextStreamed) -> bool:
         """Whether it belongs to the round."""
         if isinstance(item, TextStreamed):
-            return self._number in (0, item.round) and bool(self._events)
-        event, seq = item.event, item.seq
-        self.place = max(self.place, seq)
-        if seq == self._cause:
-            self._events.append(event)
-            return True
-        if not self._number:
-            return self._before(event)
-        if isinstance(event, MessageAdded) and event.role == "user":
+            # Rounds follow one another: what is written now is written by the one that runs.
+            self._number = self._number or (item.round if self.began else 0)
+            return self.began and item.round == self._number
+        self.place = max(self.place, item.seq)
+        if not self._events:
+            return self._find(item)
+        event = item.event
+        if self.result is not None or not (self._goes_on(event) if self.began else self._is(event)):
             return False
         self._events.append(event)
         if isinstance(event, RoundFinished):
-            self.result = self._finished(event)
+            self._finish(event)
         return True
 
-    def _before(self, event: AnyEvent | UnknownEvent) -> bool:
-        first = self._events[0] if self._events else None
-        if isinstance(event, RoundStarted):
-            opens = isinstance(first, SessionOpened) and event.cause == "open"
-            if event.source == self._cause or opens:
-                self._number = event.round
-                self._events.append(event)
-                return True
+    def _find(self, item: Record) -> bool:
+        event = item.event
+        if self._command:
+            if item.seq < self.cause or getattr(event, "command", "") != self._command:
+                return False
+        elif item.seq != self.cause:
             return False
-        if isinstance(event, MessagesTaken) and self._cause in event.sources:
-            self._events.append(event)
-            self._number = -1
-            return True
-        if isinstance(first, QuestionAnswered | AnswerRejected | QuestionClosed):
-            self._number = -1
-            return self.take(Record(seq=self._cause + 1, at=0.0, event=event))
-        return isinstance(event, SessionClosed)
+        self.cause = item.seq
+        self._events.append(event)
+        self.began = isinstance(event, QuestionAnswered | AnswerRejected)
+        return True
 
-    def _finished(self, event: RoundFinished) -> RoundResult:
-        return RoundResult(
+    def _is(self, event: AnyEvent | UnknownEvent) -> bool:
+        """Whether the round begins with this, or will never begin."""
+        match event:
+            case RoundStarted():
+                opens = isinstance(self._events[0], SessionOpened) and event.cause == "open"
+                if not (self._again or opens or event.source == self.cause):
+                    return False
+                self._number = event.round
+            case MessagesTaken():
+                if self.cause not in event.sources:
+                    return False
+            case _:
+                return isinstance(event, SessionClosed)
+        self.began = True
+        return True
+
+    def _goes_on(self, event: AnyEvent | UnknownEvent) -> bool:
+        """Whether this is of the running round, not of what waits or comes from outside."""
+        match event:
+            case MessageAdded():
+                return event.role == "bot"
+            case VariableSet() | VariableDeleted():
+                return bool(event.path)
+            case _:
+                return not isinstance(event, SignalReceived)
+
+    def _finish(self, event: RoundFinished) -> None:
+        if event.again and not isinstance(self._events[0], QuestionAnswered | AnswerRejected):
+            del self._events[1:]
+            self._number, self.began, self._again = 0, False, True
+            return
+        self.result = RoundResult(
             number=event.round,
             status=event.status,
             events=tuple(self._events),
@@ -170,9 +200,11 @@ class Follower:
             error=event.error,
         )
 
-    def unfinished(self, status: str, question: OpenQuestion | None = None) -> RoundResult:
+    def unfinished(
+        self, status: str, question: OpenQuestion | None = None, number: int = 0
+    ) -> RoundResult:
         return RoundResult(
-            number=max(0, self._number),
+            number=self._number or number,
             status=status,
             events=tuple(self._events),
             question=question,

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, cast
 
 from parlour.engine.journal import Journal
-from parlour.engine.scope import Driven, Scope, current_scope
+from parlour.engine.scope import Scope, current_scope, drive
 from parlour.errors import (
     Diverged,
     Hibernated,
-    LimitExceeded,
+    Refused,
     RoundStopped,
     SessionOver,
     Unwinding,
@@ -30,23 +33,27 @@ from parlour.events import (
     QuestionClosed,
     RoundFinished,
     RoundResumed,
+    RoundSurvived,
     SessionClosed,
     Status,
     TextStreamed,
     TimerFired,
 )
-from parlour.session import File, Message, Round, Session, SignalMessage
+from parlour.session import Round, Session, SignalMessage
+from parlour.session.base import message_of
 from parlour.session.values import decode_value
 from parlour.state import Phase, RoundState, finish_round
 
 if TYPE_CHECKING:
-    from parlour.engine.activation import Activation
+    from parlour.engine.activation import Accepted, Activation
 
 log = logging.getLogger("parlour.engine")
 
 _UPDATED = "The bot was updated meanwhile and could not go on from here; please say it again."
 _GIVEN_UP = "This could not be completed; please try again."
 _TOO_LONG = "This took too long and was ended."
+_SURVIVED_SECONDS = 60.0
+"""A worker that has run a round for so long will hardly die of it."""
 _TO_HANDLER = (RoundFinished, TimerFired, QuestionAnswered, QuestionClosed)
 
 
@@ -54,9 +61,8 @@ class Runner:
     """Runs the rounds of an activation, one after another.
 
     `ready` says that a waiting round has something new for its handler, `parked` that it left
-    memory while it only waited; `fresh` that the handler
-    was started in this turn of the loop and has not recorded anything yet; `active` is when it
-    last went on, by the monotonic clock.
+    memory while it only waited; `active` is when it last went on, by the monotonic clock.
+    A handler has a task only if it has to wait.
     """
 
     __slots__ = (
@@ -64,39 +70,41 @@ class Runner:
         "_outcomes",
         "_task",
         "active",
-        "fresh",
         "journal",
         "parked",
         "ready",
+        "resuming",
     )
 
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
         self._outcomes: dict[str, asyncio.Future[Any]] = {}
         self._task: asyncio.Task[None] | None = None
-        self.active = activation.engine.clock.monotonic()
-        self.fresh = False
+        self.active = activation.engine.monotonic()
         self.journal: Journal | None = None
         self.ready = False
         self.parked = False
+        self.resuming = False
 
     @property
     def idle(self) -> bool:
-        """Whether no handler runs."""
-        return self._task is None
+        """Whether no handler runs, or is about to."""
+        return self.journal is None and not self.resuming
 
     @property
     def rests(self) -> bool:
         """Whether no handler runs, or one that only waits for the user or the time."""
-        return self._task is None or (self.journal is not None and self.journal.rests)
+        if self.journal is None:
+            return not self.resuming
+        return self.journal.rests
 
     @property
     def works(self) -> bool:
         """Whether a round runs that must be taken up again if this process dies now."""
         if self._activation.state.phase is not Phase.RUNNING:
             return False
-        if self.journal is None:
-            return self.ready or not self.parked
+        if self.journal is None or self.journal.dead is not None:
+            return self.resuming or self.ready or not self.parked
         return self.ready or not self.journal.rests
 
     # -- what comes from outside ------------------------------------------------------------
@@ -125,7 +133,7 @@ class Runner:
             future.set_result(effect.outcome)
             return future
         self._outcomes[path] = future
-        engine.watch_rest(self._activation)
+        engine.keeper.watch_rest(self._activation)
         return future
 
     def cut_streams(self) -> list[Event]:
@@ -137,7 +145,9 @@ class Runner:
         journal = self.journal
         if journal is None or journal.dead is not None:
             return []
-        return [stream.so_far() for stream in journal.streams.values() if stream.text]
+        held_back = self._activation.held_back
+        deltas = [stream.so_far(held_back(stream.path)) for stream in journal.streams.values()]
+        return [delta for delta in deltas if delta is not None]
 
     def _path_of(self, event: QuestionAnswered | QuestionClosed) -> str:
         running = self._activation.state.round
@@ -148,12 +158,12 @@ class Runner:
         return ""
 
     def _give(self, path: str, outcome: Event) -> None:
-        self.active = self._activation.engine.clock.monotonic()
+        self.active = self._activation.engine.monotonic()
         future = self._outcomes.pop(path, None)
         if future is None:
             # A handler that has not come to its wait yet finds the outcome there.
             unwinds = self.journal is not None and self.journal.dead is not None
-            self.ready = self._task is None or unwinds
+            self.ready = self.journal is None or unwinds
         elif not future.done():
             if self.journal is not None:
                 self.journal.waits.discard(path)
@@ -164,7 +174,9 @@ class Runner:
     def go_on(self) -> None:
         """Start the handler if a round wants one, or the round of what waits longest."""
         activation = self._activation
-        if self._task is not None or activation.gone:
+        if self.journal is not None or self.resuming:
+            return
+        if activation.gone or activation.engine.stopping:
             return
         running = activation.state.round
         if running is None:
@@ -183,56 +195,112 @@ class Runner:
             self._finish("failed", reason=_GIVEN_UP, error=self._report(what))
             self.go_on()
             return
-        self._activation.commit([RoundResumed(round=running.number)])
-        self._start(running, replay=True)
+        # It counts before the handler runs: one that takes the process down must not for ever.
+        self.resuming = True
+        self.ready = self.parked = False
+        activation = self._activation
+        seq = activation.commit([RoundResumed(round=running.number)])
+        if activation.engine.keeps:
+            activation.when_durable(seq, self._resumed, "", repeated=False)
+        else:
+            self._resumed(None)
+
+    def _resumed(self, outcome: Accepted | Refused | None) -> None:
+        self.resuming = False
+        activation = self._activation
+        running = activation.state.round
+        if isinstance(outcome, Refused) or activation.gone or activation.engine.stopping:
+            return
+        if running is None:
+            self.go_on()
+        else:
+            self._start(running, replay=True)
 
     def _start(self, running: RoundState, *, replay: bool) -> None:
-        engine = self._activation.engine
-        self.active = engine.clock.monotonic()
-        journal = Journal(self._activation, running, replay=replay)
-        self.journal = journal
         self.ready = self.parked = False
-        self.fresh = True
-        scope = Scope(journal)
-        context = Context()
-        context.run(current_scope.set, scope)
-        self._task = asyncio.Task(
-            self._run(journal, scope, running), loop=engine.loop, context=context
-        )
-        self._task.add_done_callback(self._ended)
-        engine.works(self._activation)
+        self.journal = Journal(self._activation, running, replay=replay)
+        self._activation.engine.starter.add(self, self.journal)
 
-    async def _run(self, journal: Journal, scope: Scope, running: RoundState) -> None:
-        self.fresh = False
-        agent = self._activation.engine.app.agent
-        status: Status = "done"
-        reason = error = detail = ""
-        again = False
+    def begin(self, journal: Journal, task: asyncio.Task[None]) -> Awaitable[None] | None:
+        """Run a handler in `task` until it waits or ends; None if it has ended."""
+        if journal.dead is not None:
+            self._over(journal, journal.dead)
+            return None
+        scope, context = Scope(journal), Context()
         try:
-            await Driven(agent.respond(Session(journal), self._round(running)), scope)
-            if journal.unreached:
-                raise Diverged(
-                    f"the journal has {journal.unreached}, which the code no longer reaches"
+            handler, waited_for = context.run(self._enter, journal, scope)
+        except StopIteration:
+            self._over(journal, None)
+            return None
+        except BaseException as failure:  # noqa: BLE001 - the round's edge, see `_over`
+            self._over(journal, failure)
+            return None
+        engine = self._activation.engine
+        self.active = engine.monotonic()
+        self._task = task
+        engine.keeper.works(self._activation)
+        reason = journal.ended_by
+        if reason is not None:
+            self._end_task(task, reason)
+        go_on = partial(context.run, handler.send, None)
+        throw = partial(context.run, handler.throw)
+        return self._wait(journal, drive(go_on, throw, scope, waited_for))
+
+    def _enter(self, journal: Journal, scope: Scope) -> tuple[Any, Any]:
+        """Call the agent and run what it gives until that waits for something."""
+        current_scope.set(scope)
+        activation = self._activation
+        running = cast("RoundState", activation.state.round)
+        answer = activation.engine.app.agent.respond(
+            Session(journal), self._round(journal, running)
+        )
+        handler: Any = cast("Any", answer) if type(answer) is CoroutineType else answer.__await__()
+        return handler, handler.send(None)
+
+    async def _wait(self, journal: Journal, driven: Awaitable[None]) -> None:
+        failure: BaseException | None = None
+        try:
+            await driven
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the round's edge, see `_over`
+            failure = error
+        self._over(journal, failure)
+
+    def _over(self, journal: Journal, failure: BaseException | None) -> None:
+        """A handler has returned or raised: its round is over, and the next may begin."""
+        try:
+            if failure is None and journal.dead is None and not journal.unreached:
+                self._finish("done")
+            elif not isinstance(journal.dead, Unwinding):
+                self._conclude(journal, failure)
+            self._leave(journal)
+        except Exception:
+            log.exception("a round could not be ended")
+            self._activation.drop("its round could not be ended")
+
+    def _conclude(self, journal: Journal, failure: BaseException | None) -> None:
+        """How the round ends whose handler did not end well."""
+        if failure is None and journal.unreached:
+            failure = Diverged(
+                f"the journal has {journal.unreached}, which the code no longer reaches"
+            )
+        match failure:
+            case None:
+                self._finish("failed", error=self._report(str(journal.dead)))
+            case Diverged():
+                self._finish(
+                    "diverged",
+                    error=self._report(f"diverged: {failure}"),
+                    reason=self._reason(failure) or _UPDATED,
+                    again=self._activation.engine.settings.on_divergence == "restart",
+                    detail=describe(failure),
                 )
-        except (Unwinding, SystemExit, KeyboardInterrupt, BaseExceptionGroup) as failure:
-            if not isinstance(journal.dead, Unwinding):
-                status, error = "failed", self._report("the handler raised", failure)
-        except asyncio.CancelledError:
-            if journal.dead is None:
-                status, error = "failed", self._report("the handler cancelled itself")
-        except Diverged as divergence:
-            status, detail = "diverged", describe(divergence)
-            error = self._report(f"diverged: {divergence}")
-            reason = self._reason(divergence) or _UPDATED
-            again = self._activation.engine.settings.on_divergence == "restart"
-        except Exception as failure:  # noqa: BLE001 - the round's edge: one failure, one round
-            status, error = "failed", self._report("the handler raised", failure)
-            reason = self._reason(failure)
-        if isinstance(journal.dead, Unwinding):
-            return
-        if isinstance(journal.dead, LimitExceeded) and status == "done":
-            status, error = "failed", self._report(str(journal.dead))
-        self._finish(status, error=error, reason=reason, again=again, detail=detail)
+            case asyncio.CancelledError():
+                self._finish("failed", error=self._report("the handler cancelled itself"))
+            case _:
+                error = self._report("the handler raised", failure)
+                self._finish("failed", error=error, reason=self._reason(failure))
 
     def _finish(
         self,
@@ -245,11 +313,11 @@ class Runner:
     ) -> None:
         """The round is over by itself; what waits gets its turn in the same batch."""
         activation, journal = self._activation, self.journal
-        events = self.cut_streams()
-        events += finish_round(
+        events = finish_round(
             activation.state, status, error=error, reason=reason, again=again, detail=detail
         )
         if journal is not None:
+            events = journal.cut_streams() + events
             journal.kill(SessionOver("the round is over; this session handle ended with it"))
             if status != "done":
                 journal.cancel_tasks()
@@ -257,19 +325,18 @@ class Runner:
                 events.append(SessionClosed())
         activation.commit(events)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task is not self._task:
+    def _leave(self, journal: Journal) -> None:
+        """No handler runs any more."""
+        if journal is not self.journal:
             return
-        self._task = None
         activation = self._activation
-        activation.engine.stands(activation)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a round's task failed", exc_info=task.exception())
-            activation.drop("the round's task failed")
+        self.journal = None
+        if self._task is not None:
+            self._task = None
+            activation.engine.keeper.stands(activation)
         if activation.gone:
             return
-        journal, self.journal = self.journal, None
-        hibernated = journal is not None and isinstance(journal.dead, Hibernated)
+        hibernated = isinstance(journal.dead, Hibernated)
         if hibernated and activation.state.round is not None and not self.ready:
             self.parked = True
             if not activation.release():
@@ -277,33 +344,32 @@ class Runner:
             return
         self.go_on()
 
-    def _round(self, running: RoundState) -> Round:
+    def _round(self, journal: Journal, running: RoundState) -> Round:
         source = running.source
         message = signal = None
         if source is not None and source.cause == "message":
-            said = source.said
-            message = Message(
-                text=said.text,
-                files=tuple([self._file(ref.id) for ref in said.files]),
-                seq=said.seq,
-                at=said.at,
-            )
+            message = message_of(journal, source.said)
         elif source is not None:
             signal = SignalMessage(name=source.name, data=decode_value(source.data, ""))
         return Round(number=running.number, cause=running.cause, message=message, signal=signal)
 
-    def _file(self, file: str) -> File:
-        activation = self._activation
-        ref = next(ref for ref in activation.state.files if ref.id == file)
-        path = activation.engine.files.workspace(activation.id) / ref.id
-        return File(id=ref.id, name=ref.name, type=ref.type, size=ref.size, path=path)
-
     # -- ending -----------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """The worker stops in order, which says nothing against the round it takes along."""
+        running = self._activation.state.round
+        self.parked = not self.works
+        if running is not None:
+            self._survive(running)
+
+    def _survive(self, running: RoundState) -> None:
+        if running.resumptions and not self._activation.gone:
+            self._activation.commit([RoundSurvived(round=running.number)])
 
     def unwind(self, reason: Unwinding) -> None:
         """Make the handler end: its session is dead, and what it waits for raises."""
-        journal, task = self.journal, self._task
-        if journal is None or task is None:
+        journal = self.journal
+        if journal is None:
             return
         journal.kill(reason)
         outcomes, self._outcomes = self._outcomes, {}
@@ -311,6 +377,10 @@ class Runner:
             if not future.done():
                 future.set_exception(reason)
         journal.cancel_tasks()
+        if self._task is not None:
+            self._end_task(self._task, reason)
+
+    def _end_task(self, task: asyncio.Task[None], reason: BaseException) -> None:
         if not isinstance(reason, Hibernated):
             task.cancel()
         self._activation.engine.abandon_later(self, task)
@@ -325,7 +395,7 @@ class Runner:
             self._activation.engine.settings.limits.stop_seconds,
         )
         self._task = self.journal = None
-        self._activation.engine.stands(self._activation)
+        self._activation.engine.keeper.stands(self._activation)
         self.go_on()
 
     def hibernate(self) -> bool:
@@ -333,6 +403,9 @@ class Runner:
         journal = self.journal
         if journal is None or journal.dead is not None or not journal.rests:
             return False
+        if not journal.may_hibernate(self._task):
+            return False
+        self.parked = True
         self.unwind(Hibernated("the round waits outside of memory"))
         return True
 
@@ -341,8 +414,10 @@ class Runner:
         journal, engine = self.journal, self._activation.engine
         running = self._activation.state.round
         limit = engine.settings.limits.round_seconds
-        if running is None or journal is None or journal.dead is not None:
+        if running is None or journal is None or isinstance(journal.dead, Unwinding):
             return
+        if now - self.active > _SURVIVED_SECONDS:
+            self._survive(running)
         if journal.rests or now - self.active < limit:
             return
         what = f"round {running.number} worked for more than {limit:g} s"
@@ -356,9 +431,9 @@ class Runner:
 
     def _rest_later(self) -> None:
         activation = self._activation
-        self.active = activation.engine.clock.monotonic()
-        if not activation.in_rest_queue:
-            activation.engine.watch_rest(activation)
+        self.active = activation.engine.monotonic()
+        if activation.rest_at == math.inf:
+            activation.engine.keeper.watch_rest(activation)
 
     # -- telling ----------------------------------------------------------------------------
 
@@ -369,7 +444,7 @@ class Runner:
         log.error("error %s in session %s: %s", number, session, what, exc_info=error)
         return number
 
-    def _reason(self, failure: Exception) -> str:
+    def _reason(self, failure: BaseException) -> str:
         if self._activation.engine.settings.development:
             return f"{type(failure).__name__}: {describe(failure)}"
         return ""

@@ -9,26 +9,36 @@ through it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from types import coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from parlour.engine.journal import Journal
+    from parlour.engine.run import Run
 
 T = TypeVar("T")
 
 
 class Scope:
-    """Counts the effects below one prefix. `depth` is the engine's own waits that are under way."""
+    """Counts the effects below one prefix, for one task or one step of it.
 
-    __slots__ = ("counts", "depth", "journal", "prefix")
+    `depth` is the engine's own waits that are under way, `aside` the steps among them: what goes
+    on inside of a step is not the handler's doing. `blocked` says that it waits for something
+    foreign, `children` how many tasks of its own making are not done.
+    """
 
-    def __init__(self, journal: Journal, prefix: str = "") -> None:
+    __slots__ = ("aside", "blocked", "children", "counts", "depth", "journal", "prefix")
+
+    def __init__(self, journal: Run, prefix: str = "", aside: int = 0) -> None:
         self.journal = journal
         self.prefix = prefix
         self.counts: dict[str, int] = {}
-        self.depth = 0
+        self.depth = aside
+        self.aside = aside
+        self.blocked = False
+        self.children = 0
 
     def path(self, kind: str, name: str = "") -> str:
         """The path of the next effect of this kind and name: `ask:city#1`."""
@@ -55,36 +65,47 @@ class Driven(Awaitable[T]):
         self._scope = scope
 
     def __await__(self) -> Generator[Any, Any, T]:
-        coroutine, scope = self._coroutine, self._scope
-        throw: BaseException | None = None
-        while True:
-            try:
-                if throw is None:
-                    waited_for = next(coroutine)
-                else:
-                    error, throw = throw, None
-                    waited_for = coroutine.throw(error)
-            except StopIteration as end:
-                value: T = end.value
-                return value
-            if scope.depth:
-                try:
-                    yield waited_for
-                except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
-                    throw = error
-                continue
-            refusal = scope.journal.foreign_wait()
-            if refusal is not None:
-                throw = refusal
-                _forget(waited_for)
-                continue
-            scope.journal.foreign += 1
+        try:
+            waited_for = next(self._coroutine)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        go_on = partial(next, self._coroutine)
+        driven: Any = drive(go_on, self._coroutine.throw, self._scope, waited_for)
+        return cast("T", (yield from driven))
+
+
+@coroutine
+def drive(
+    go_on: Callable[[], Any], throw: Callable[[Any], Any], scope: Scope, waited_for: Any
+) -> Generator[Any, Any, Any]:
+    """Take a coroutine that waits for something to its end, for whoever awaits this."""
+    journal = scope.journal
+    while True:
+        error: BaseException | None = None
+        refusal = None if scope.depth else journal.foreign_wait()
+        if refusal is not None:
+            _forget(waited_for)
+            error = refusal
+        else:
+            foreign = scope.blocked = not scope.depth
+            journal.foreign += foreign
             try:
                 yield waited_for
-            except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
-                throw = error
+            except BaseException as raised:  # noqa: BLE001 - it belongs to the coroutine
+                error = raised
             finally:
-                scope.journal.foreign -= 1
+                journal.foreign -= foreign
+                scope.blocked = False
+        if journal.turns is not None and not scope.aside:
+            journal.turns.moves += 1
+        try:
+            waited_for = go_on() if error is None else throw(error)
+        except StopIteration as end:
+            return end.value
+        except GeneratorExit as raised:
+            if isinstance(error, GeneratorExit):
+                raise  # we are closed
+            raise RuntimeError("the handler raised GeneratorExit") from raised
 
 
 def _forget(waited_for: object) -> None:
@@ -95,50 +116,20 @@ def _forget(waited_for: object) -> None:
 
 
 def spawn(awaitable: Awaitable[T], scope: Scope) -> asyncio.Task[T]:
-    """A task of a handler that has its own scope."""
+    """A branch of a handler: a task that has its own scope."""
     context = copy_context()
     context.run(current_scope.set, scope)
+    task = asyncio.Task(_run(awaitable, scope), loop=asyncio.get_running_loop(), context=context)
+    # One that is cancelled before it begins leaves nothing that was never awaited.
+    task.add_done_callback(lambda _: discard(awaitable))
+    return task
 
-    async def run() -> T:
-        return await Driven(awaitable, scope)
 
-    return asyncio.Task(run(), loop=asyncio.get_running_loop(), context=context)
-
-
-def install_task_factory(loop: asyncio.AbstractEventLoop) -> None:
-    """Give every raw task that a handler makes a scope of its own; other tasks are as ever.
-
-    A task factory that is there already stays in charge of making the tasks.
-    """
-    inner: Callable[..., Any] | None = loop.get_task_factory()
-    if getattr(inner, "parlour", False):
-        return
-
-    def factory(
-        loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-    ) -> Any:
-        scope = current_scope.get()
-        if scope is not None:
-            context = options.pop("context", None) or copy_context()
-            if context.run(current_scope.get) is scope:
-                child = Scope(scope.journal, scope.path("task") + "/")
-                context.run(current_scope.set, child)
-            options["context"] = context
-            make: Any = asyncio.Task if inner is None else inner
-            task = (
-                make(coroutine, loop=loop, **options)
-                if inner is None
-                else make(loop, coroutine, **options)
-            )
-            scope.journal.adopt(task)
-            return task
-        if inner is None:
-            return asyncio.Task(coroutine, loop=loop, **options)
-        return inner(loop, coroutine, **options)
-
-    factory.parlour = True  # type: ignore[attr-defined]
-    typed: Any = factory
-    loop.set_task_factory(typed)
+async def _run(awaitable: Awaitable[T], scope: Scope) -> T:
+    journal = scope.journal
+    if journal.turns is not None and not scope.aside:
+        journal.turns.moves += 1
+    return await Driven(awaitable, scope)
 
 
 def discard(awaitable: Awaitable[Any]) -> None:
@@ -147,12 +138,25 @@ def discard(awaitable: Awaitable[Any]) -> None:
         close()
 
 
-async def cancel_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running)
+async def cancel_all(tasks: Sequence[asyncio.Task[Any]], *, in_order: bool) -> None:
+    """End these tasks. `in_order`: one after another, so that a replay ends them in that order.
+
+    How long each of them takes to end is nothing that a replay could repeat.
+    """
+    stopped: asyncio.CancelledError | None = None
     for task in tasks:
-        if task.done() and not task.cancelled():
+        if task.done():
+            continue
+        for ending in [task] if in_order else tasks:
+            ending.cancel()
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                stopped = error
+                task.cancel()
+    for task in tasks:
+        if not task.cancelled():
             task.exception()
+    if stopped is not None:
+        raise stopped

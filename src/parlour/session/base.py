@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, overload
 from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from parlour.events import (
     CostAdded,
@@ -20,6 +22,7 @@ from parlour.events import (
     VariableSet,
 )
 from parlour.session.agent import File, Message
+from parlour.session.arguments import money, said, short_text, variable_name, whole_number
 from parlour.session.effects import Effects, Receipt
 from parlour.session.values import decode_value, encode_value
 from parlour.state import Said
@@ -39,7 +42,11 @@ class User:
         return self._effects.user
 
     def set(self, name: str, value: object) -> Receipt:
-        """Keep a value for this user, for all their sessions; the last writer wins."""
+        """Keep a value for this user, for all their sessions; the last writer wins.
+
+        Each value may be as large as a session's variable; their number is not bounded.
+        """
+        name = variable_name(name)
         data, kind = encode_value(value)
         return self._effects.record(
             "user.set",
@@ -52,6 +59,7 @@ class User:
 
     async def get(self, name: str, default: Any = None) -> Any:
         """What any session of this user has set last; recorded, so that a replay sees the same."""
+        name = variable_name(name)
 
         async def look() -> tuple[Raw, str]:
             found = await self._effects.user_value(name)
@@ -60,6 +68,18 @@ class User:
         data, kind = await self._effects.perform("user.get", name, "", look)
         value = decode_value(data, kind)
         return default if value is None else value
+
+
+def file_of(effects: Effects, ref: FileRef) -> File:
+    """A file of the session as handlers see it."""
+    path = effects.file_path(ref)
+    return File(id=ref.id, name=ref.name, type=ref.type, size=ref.size, path=path)
+
+
+def message_of(effects: Effects, said: Said) -> Message:
+    """A message of the session as handlers see it."""
+    files = tuple([file_of(effects, ref) for ref in said.files]) if said.files else ()
+    return Message(text=said.text, role=said.role, files=files, seq=said.seq, at=said.at)
 
 
 class SessionBase:
@@ -113,78 +133,60 @@ class SessionBase:
     @property
     def history(self) -> tuple[Message, ...]:
         """The newest messages, oldest first, up to `limits.history_messages`."""
-        return tuple(self._message(said) for said in self._effects.view.history)
+        return tuple(message_of(self._effects, said) for said in self._effects.view.history)
 
     @property
     def files(self) -> tuple[File, ...]:
         """All files of the session, oldest first."""
-        return tuple(self._file(ref) for ref in self._effects.view.files)
+        return tuple(file_of(self._effects, ref) for ref in self._effects.view.files)
 
     @property
     def file(self) -> File | None:
         """The newest file of the session."""
         files = self._effects.view.files
-        return self._file(files[-1]) if files else None
+        return file_of(self._effects, files[-1]) if files else None
 
     @property
     def workspace(self) -> Path:
         """A folder that belongs to this session alone and goes when it is erased."""
         return self._effects.workspace()
 
-    def _file(self, ref: FileRef) -> File:
-        return File(
-            id=ref.id,
-            name=ref.name,
-            type=ref.type,
-            size=ref.size,
-            path=self._effects.file_path(ref),
-        )
-
-    def _message(self, said: Said) -> Message:
-        return Message(
-            text=said.text,
-            role=said.role,
-            files=tuple(self._file(ref) for ref in said.files),
-            seq=said.seq,
-            at=said.at,
-        )
-
-    def _record_reply(self, text: str) -> Receipt:
+    def _record_reply(self, text: object) -> Receipt:
+        words = said(text)
         return self._effects.record(
-            "reply", "", lambda path: MessageAdded(role="bot", text=text, path=path)
+            "reply", "", lambda path: MessageAdded(role="bot", text=words, path=path)
         )
 
     def _record_set(self, name: str, value: object) -> Receipt:
+        name = variable_name(name)
         data, kind = encode_value(value)
         return self._effects.record(
             "set", name, lambda path: VariableSet(name=name, value=data, kind=kind, path=path)
         )
 
     def _record_delete(self, name: str) -> Receipt:
+        name = variable_name(name)
         return self._effects.record(
             "delete", name, lambda path: VariableDeleted(name=name, path=path)
         )
 
     def _record_cost(
         self,
-        amount: float | None,
+        amount: float | Decimal | None,
         input_tokens: int,
         output_tokens: int,
         model: str,
         currency: str,
     ) -> Receipt:
-        return self._effects.record(
-            "cost",
-            "",
-            lambda path: CostAdded(
-                path=path,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                amount=amount,
-                currency=currency,
-                model=model,
-            ),
+        cost = CostAdded(
+            path="",
+            input_tokens=whole_number("input_tokens", input_tokens),
+            output_tokens=whole_number("output_tokens", output_tokens),
+            amount=money(amount),
+            currency=short_text("a currency", currency),
+            model=short_text("a model's name", model),
         )
+        return self._effects.record("cost", "", lambda path: replace(cost, path=path))
 
     def _draw_time(self) -> dt.datetime:
         drawn = self._effects.draw("now", lambda: encode_value(dt.datetime.now(dt.UTC))[0])

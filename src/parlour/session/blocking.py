@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -22,7 +23,9 @@ T = TypeVar("T")
 class BlockingSession(SessionBase):
     """The same conversation for a plain `def` handler, in its worker thread: it blocks.
 
-    Stopping a round ends such a handler at its next call of the session, not before.
+    Stopping a round ends such a handler at its next call of the session, not before; one that is
+    under way in such a call ends there. On the event loop's own thread, where waiting would stop
+    every session, its calls raise `WrongThread`.
     """
 
     def __init__(self, session: Session, effects: Effects) -> None:
@@ -40,7 +43,7 @@ class BlockingSession(SessionBase):
         return BlockingUser(self._effects)
 
     def reply(self, text: str) -> None:
-        self._now(lambda: self._record_reply(str(text)))
+        self._now(lambda: self._record_reply(text))
 
     def send_file(
         self,
@@ -111,7 +114,7 @@ class BlockingSession(SessionBase):
     def fetch_history(self, *, before: int | None = None, limit: int = 100) -> list[Message]:
         return self._wait(lambda: self._session.fetch_history(before=before, limit=limit))
 
-    def add_cost(self, amount: float | None = None, **details: Any) -> None:
+    def add_cost(self, amount: float | Decimal | None = None, **details: Any) -> None:
         self._now(lambda: self._session.add_cost(amount, **details))
 
     def close(self) -> None:
@@ -142,4 +145,5 @@ class BlockingUser:
 async def run_blocking(session: Session, fn: Callable[..., T], *args: Any) -> T:
     """Call a plain handler in a worker thread, with a `BlockingSession` before `args`."""
     effects = session.effects
-    return await effects.in_thread(partial(fn, BlockingSession(session, effects), *args))
+    call = partial(fn, BlockingSession(session, effects), *args)
+    return await effects.in_thread(call, handler=True)

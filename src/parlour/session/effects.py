@@ -31,7 +31,8 @@ class Receipt(Protocol):
 class StreamSink(Protocol):
     """A message that is being written."""
 
-    text: str
+    @property
+    def text(self) -> str: ...
 
     def write(self, text: str) -> None: ...
 
@@ -92,6 +93,17 @@ class Effects(Protocol):
         """The message is complete (None if nothing was written)."""
         ...
 
+    async def begin_stream(self, name: str) -> StreamSink:
+        """`stream`, for a handler that can wait for its turn."""
+        ...
+
+    async def finish_stream(self, sink: StreamSink, *, cut: bool) -> None:
+        """`end_stream`, in turn. `cut`: the handler is cancelled before the message is complete.
+
+        One that was cut when it was recorded waits here to be cancelled again.
+        """
+        ...
+
     def streamed(self, sink: StreamSink) -> bool:
         """Whether the message is in the journal already."""
         ...
@@ -104,8 +116,12 @@ class Effects(Protocol):
         """What the user said since the round began; it starts no round of its own any more."""
         ...
 
-    async def in_thread(self, call: Callable[[], T]) -> T:
-        """Run a plain function in a worker thread."""
+    async def in_thread(self, call: Callable[[], T], *, handler: bool = False) -> T:
+        """Run a plain function in a worker thread; a `handler` may leave it while it waits."""
+        ...
+
+    async def in_process(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Raw, str]:
+        """Run a plain function in another process; its result as JSON and kind."""
         ...
 
     def from_thread(self, call: Callable[[], T]) -> T:

@@ -7,6 +7,7 @@ knows stores, wires or the engine. `blocking` has the same words for plain funct
 from __future__ import annotations
 
 import asyncio
+import builtins
 import datetime as dt
 import inspect
 import mimetypes
@@ -19,7 +20,9 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache, partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints, overload
 from uuid import UUID
@@ -27,24 +30,31 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
-from parlour.errors import AskTimeout, NotStorable, describe
+from parlour.errors import AskTimeout, NotPicklable, NotStorable, describe
 from parlour.events import (
     FileRef,
     MessageAdded,
 )
-from parlour.questions import FileQuestion, Question
+from parlour.questions import Question
 from parlour.session.agent import File, Message
-from parlour.session.asking import Options, Prompt, choice_for, form_for, prompt_for
-from parlour.session.base import SessionBase, User
+from parlour.session.arguments import (
+    Validator,
+    complaint_of,
+    effect_name,
+    media_type,
+    plain_text,
+    whole_number,
+)
+from parlour.session.arguments import seconds as as_seconds
+from parlour.session.asking import Options, Prompt, choice_for, files_for, form_for, prompt_for
+from parlour.session.base import SessionBase, User, file_of, message_of
 from parlour.session.effects import Receipt
 from parlour.session.stream import Stream
 from parlour.session.values import decode_value, digest, encode_value
-from parlour.stores.files import one_chunk
+from parlour.stores.files import one_chunk, safe_name
 
 T = TypeVar("T")
 D = TypeVar("D")
-_FOREVER = 100 * 366 * 86_400.0
-Validator = Callable[[Any], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,7 @@ class Session(SessionBase):
 
     def reply(self, text: str) -> Receipt:
         """Say something to the user, in Markdown."""
-        return self._record_reply(str(text))
+        return self._record_reply(text)
 
     async def send_file(
         self,
@@ -79,15 +89,17 @@ class Session(SessionBase):
         text: str = "",
     ) -> File:
         """Give the user a file: bytes with a `name`, or the path of an existing file."""
-        path = None if isinstance(content, bytes) else Path(content)
-        name = name or ("file" if path is None else path.name)
-        kind = type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        source = _content(content)
+        text = plain_text("a message", text)
+        if not name:
+            name = "file" if isinstance(source, bytes) else source.name
+        # Names of files are often others': what does not belong into one is left out.
+        name = plain_text("a file's name", safe_name(name) if isinstance(name, str) else name)  # pyright: ignore[reportUnnecessaryIsInstance]
+        kind = media_type(type or mimetypes.guess_type(name)[0] or "application/octet-stream")
 
         async def add() -> tuple[Raw, str]:
             data = (
-                content
-                if isinstance(content, bytes)
-                else await asyncio.to_thread(Path(content).read_bytes)
+                source if isinstance(source, bytes) else await asyncio.to_thread(source.read_bytes)
             )
             return encode_value(await self._effects.add_file(one_chunk(data), name, kind))
 
@@ -98,7 +110,7 @@ class Session(SessionBase):
             "",
             lambda path: MessageAdded(role="bot", text=text, files=(ref,), path=path),
         )
-        return self._file(ref)
+        return file_of(self._effects, ref)
 
     def set(self, name: str, value: object) -> Receipt:
         """Remember a value in this session. Raises `NotStorable` for what the log cannot keep."""
@@ -117,6 +129,11 @@ class Session(SessionBase):
 
         In a replay the recorded text is returned and `source` is not touched.
         """
+        if not isinstance(source, AsyncIterable | Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(  # pyright: ignore[reportUnreachable]
+                f"a message is streamed from texts that come one by one, not from a "
+                f"{builtins.type(source).__qualname__}; use reply for a whole text"
+            )
         async with Stream(self._effects, "") as out:
             if not out.recorded:
                 if isinstance(source, AsyncIterable):
@@ -222,6 +239,8 @@ class Session(SessionBase):
         name: str = "",
     ) -> list[str]:
         """Ask for several of `options`, in the order they are offered."""
+        if isinstance(default, str):
+            raise TypeError("the default of several choices is a list; write [default]")
         fallback = None if default is None else list(default)
         prompt = choice_for(options, many=True, default=fallback, minimum=minimum, maximum=maximum)
         return cast(
@@ -269,13 +288,13 @@ class Session(SessionBase):
         name: str = "",
     ) -> list[File]:
         """Ask for `minimum` to `maximum` files, each of at most `max_bytes`."""
-        question = FileQuestion(
-            accept=tuple(accept), minimum=minimum, maximum=maximum, max_bytes=max_bytes
+        question = files_for(accept, minimum, maximum, max_bytes)
+        answer = await self._effects.ask(
+            effect_name(name), plain_text("a question", text), question, as_seconds(timeout), ""
         )
-        answer = await self._effects.ask(name, text, question, _seconds(timeout), "")
         if answer is None:
             raise AskTimeout(f"nobody sent a file in time: {text}")
-        return [self._file(ref) for ref in answer.files]
+        return [file_of(self._effects, ref) for ref in answer.files]
 
     async def ask_form(
         self,
@@ -299,9 +318,15 @@ class Session(SessionBase):
         validate: Validator | None = None,
         name: str,
     ) -> Any:
+        if validate is not None and not callable(validate):
+            raise TypeError(  # pyright: ignore[reportUnreachable]
+                "validate is a function that gets the answer and returns a complaint or None"
+            )
+        name, text = effect_name(name), plain_text("a question", text)
+        wait = as_seconds(timeout)
         note = ""
         while True:
-            answer = await self._effects.ask(name, text, prompt.question, _seconds(timeout), note)
+            answer = await self._effects.ask(name, text, prompt.question, wait, note)
             if answer is None:
                 if default is None:
                     raise AskTimeout(f"nobody answered in time: {text}")
@@ -312,7 +337,7 @@ class Session(SessionBase):
                 # A model may be stricter than the schema that the answer was checked against.
                 note = describe(unfit.__cause__ or unfit)
                 continue
-            complaint = _complaint(validate, value)
+            complaint = complaint_of(validate, value)
             if complaint is None:
                 return value
             note = complaint
@@ -337,6 +362,7 @@ class Session(SessionBase):
         retry: Retry | int | None = None,
         timeout: float | None = None,
         at_most_once: bool = False,
+        process: bool = False,
         type: Any = None,
     ) -> T: ...
     async def step(
@@ -347,49 +373,49 @@ class Session(SessionBase):
         retry: Retry | int | None = None,
         timeout: float | None = None,
         at_most_once: bool = False,
+        process: bool = False,
         type: Any = None,  # noqa: A002
     ) -> Any:
         """Do something to the world outside, once, and keep its result.
 
         `fn(*args)` runs after everything before it is durable; a plain function runs in a worker
-        thread. The result must be storable; it comes back as `type`, else as the function's
-        annotation says. If it raises, `StepFailed` is raised, now and in every replay. If the
-        worker dies while it runs it runs again, unless `at_most_once`: then `StepInterrupted` is
-        raised. `timeout` is in seconds, for each attempt; `retry` a number of attempts or a
-        `Retry`.
+        thread, or with `process` in another process, for what computes for long: there it holds
+        up nobody, and is killed when it is stopped or its time is up. The result must be storable;
+        it comes back as `type`, else as the function's annotation says. If it raises, `StepFailed`
+        is raised, now and in every replay. If the worker dies while it runs it runs again, unless
+        `at_most_once`: then `StepInterrupted` is raised. `timeout` is in seconds, for each attempt;
+        `retry` a number of attempts or a `Retry`.
         """
+        if process and inspect.iscoroutinefunction(fn):
+            raise TypeError(
+                f"process=True wants a plain function, and {fn.__qualname__} is `async def`; a "
+                "step awaits it here without it"
+            )
         label = name or getattr(fn, "__name__", "step")
         policy = Retry(attempts=retry) if isinstance(retry, int) else retry or Retry(attempts=1)
 
         async def run() -> tuple[Raw, str]:
-            return encode_value(await self._attempt(fn, args, policy, timeout))
+            if process:
+                return await _attempt(lambda: self._effects.in_process(fn, args), policy, timeout)
+            return encode_value(await _attempt(lambda: self._call(fn, args), policy, timeout))
 
         data, kind = await self._effects.perform(
             "step", label, digest(label, *args), run, at_most_once=at_most_once
         )
         return _as_annotated(data, kind, fn if type is None else None, type)
 
-    async def _attempt(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], policy: Retry, timeout: float | None
-    ) -> Any:
-        delay = policy.delay
-        for attempt in range(1, policy.attempts + 1):
-            try:
-                async with asyncio.timeout(timeout):
-                    if inspect.iscoroutinefunction(fn):
-                        return await fn(*args)
-                    result = await self._effects.in_thread(partial(fn, *args))
-                    return await result if inspect.isawaitable(result) else result
-            except policy.on:
-                if attempt == policy.attempts:
-                    raise
-                await asyncio.sleep(delay)
-                delay *= policy.backoff
-        raise ValueError("a step needs at least one attempt")
+    async def _call(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        if inspect.iscoroutinefunction(fn):
+            return await fn(*args)
+        result = await self._effects.in_thread(partial(fn, *args))
+        return await result if inspect.isawaitable(result) else result
 
     async def sleep(self, seconds: float | dt.timedelta) -> None:
         """Wait; the session may leave memory meanwhile, and a restart does not begin anew."""
-        await self._effects.sleep(_seconds(seconds) or 0.0)
+        wait = as_seconds(seconds)
+        if wait is None:
+            raise TypeError("a sleep has an end; give seconds or a timedelta")
+        await self._effects.sleep(wait)
 
     async def gather(self, *branches: Awaitable[Any]) -> list[Any]:
         """Run branches side by side; each has its own place in the journal.
@@ -419,15 +445,19 @@ class Session(SessionBase):
 
         What is taken starts no round of its own.
         """
-        return tuple(self._message(said) for said in self._effects.take_messages())
+        return tuple(message_of(self._effects, said) for said in self._effects.take_messages())
 
     async def fetch_history(self, *, before: int | None = None, limit: int = 100) -> list[Message]:
         """Up to `limit` messages before record `before` (None: the newest), oldest first."""
-        return [self._message(said) for said in await self._effects.history(before, limit)]
+        before = None if before is None else whole_number("the place in the log", before)
+        limit = whole_number("how many messages", limit, 1)
+        return [
+            message_of(self._effects, said) for said in await self._effects.history(before, limit)
+        ]
 
     def add_cost(
         self,
-        amount: float | None = None,
+        amount: float | Decimal | None = None,
         *,
         input_tokens: int = 0,
         output_tokens: int = 0,
@@ -446,22 +476,32 @@ class Session(SessionBase):
         return User(self._effects)
 
 
-def _seconds(time: float | dt.timedelta | None) -> float | None:
-    seconds = time.total_seconds() if isinstance(time, dt.timedelta) else time
-    if seconds is not None and not 0 <= seconds < _FOREVER:
-        raise ValueError(
-            f"{seconds} is no time to wait: give seconds from 0 up to a century, or None for ever"
-        )
-    return seconds
+def _content(content: object) -> bytes | Path:
+    """What a file is made of: bytes, or where they are."""
+    if isinstance(content, bytes | bytearray | memoryview):
+        return bytes(cast("bytes", content))
+    if isinstance(content, str | PathLike):
+        return Path(cast("str | PathLike[str]", content))
+    raise TypeError(
+        f"a file is made of bytes or of the path of a file, not of a {type(content).__qualname__}"
+    )
 
 
-def _complaint(validate: Validator | None, value: object) -> str | None:
-    if validate is None:
-        return None
-    try:
-        return validate(value) or None
-    except ValueError as error:
-        return str(error) or "That does not fit."
+async def _attempt(call: Callable[[], Awaitable[T]], policy: Retry, timeout: float | None) -> T:
+    delay = policy.delay
+    for attempt in range(1, policy.attempts + 1):
+        try:
+            async with asyncio.timeout(timeout):
+                return await call()
+        except (NotStorable, NotPicklable):
+            # It would be so again.
+            raise
+        except policy.on:
+            if attempt == policy.attempts:
+                raise
+            await asyncio.sleep(delay)
+            delay *= policy.backoff
+    raise ValueError("a step needs at least one attempt")
 
 
 def _as_annotated(data: Raw, kind: str, fn: Callable[..., Any] | None, type_: Any) -> Any:

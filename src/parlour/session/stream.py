@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
 from parlour.errors import SessionOver
+from parlour.session.arguments import effect_name
 from parlour.session.effects import Effects, StreamSink
 
 
@@ -18,7 +20,7 @@ class Stream:
 
     def __init__(self, effects: Effects, name: str) -> None:
         self._effects = effects
-        self._name = name
+        self._name = effect_name(name)
         self._sink: StreamSink | None = None
 
     @property
@@ -37,7 +39,7 @@ class Stream:
         self._sink.write(text)
 
     async def __aenter__(self) -> Self:
-        self._sink = self._effects.stream(self._name)
+        self._sink = await self._effects.begin_stream(self._name)
         return self
 
     async def __aexit__(
@@ -46,5 +48,6 @@ class Stream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._sink is not None and (error is None or isinstance(error, Exception)):
-            self._effects.end_stream(self._sink)
+        cut = isinstance(error, asyncio.CancelledError)
+        if self._sink is not None and (cut or error is None or isinstance(error, Exception)):
+            await self._effects.finish_stream(self._sink, cut=cut)

@@ -18,7 +18,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
-from parlour.errors import NotStorable
+from parlour.errors import NotStorable, describe
+from parlour.storable import read_json, twin_key
 
 T = TypeVar("T")
 
@@ -36,6 +37,10 @@ KINDS: dict[type[Any], str] = {
 """Types that JSON lacks and that come back without being declared."""
 
 _BY_KIND = {kind: type_ for type_, kind in reversed(KINDS.items())}
+_SOUND = frozenset({str, float, bool, type(None)})
+"""What is readable if it could be encoded."""
+_LONG = 2**63
+_MINUTE = dt.timedelta(minutes=1)
 _CURE = (
     "keep it in session.local, which @app.on_wake rebuilds, or store the plain data it is made from"
 )
@@ -45,7 +50,12 @@ def _encode_hook(value: object) -> Any:
     kind = type(value)
     dump = getattr(kind, "model_dump", None)
     if dump is not None:
-        return dump(value, mode="json")
+        try:
+            return dump(value, mode="json")
+        except Exception as error:
+            raise NotStorable(
+                f"a {kind.__qualname__} could not be dumped ({describe(error)}); {_CURE}"
+            ) from error
     raise NotStorable(f"a value of type {kind.__qualname__} cannot be stored; {_CURE}")
 
 
@@ -59,6 +69,8 @@ def encode_value(value: object) -> tuple[Raw, str]:
         data = _encoder.encode(value)
         if b"null" in data and value is not None:
             _check_finite(msgspec.to_builtins(value, enc_hook=_encode_hook))
+        if type(value) not in _SOUND:
+            _check_readable(value, data)
     except NotStorable:
         raise
     except RecursionError:
@@ -66,11 +78,47 @@ def encode_value(value: object) -> tuple[Raw, str]:
             f"a {type(value).__qualname__} that is nested too deeply, or holds itself, "
             f"cannot be stored; {_CURE}"
         ) from None
-    except (TypeError, ValueError, UnicodeEncodeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise NotStorable(
-            f"a {type(value).__qualname__} cannot be stored ({error}); {_CURE}"
+            f"a {type(value).__qualname__} cannot be stored ({describe(error)}); {_CURE}"
         ) from None
     return Raw(data), KINDS.get(type(value), "")
+
+
+def _check_readable(value: object, data: bytes) -> None:
+    """What the encoder writes and no reader takes back: it trusts raw JSON, keys and digits.
+
+    Raises `NotStorable` and `ValueError`.
+    """
+    kind = type(value)
+    if kind is int and -_LONG <= cast("int", value) < _LONG:
+        return
+    if kind in KINDS:
+        _check_kind(value)
+        return
+    found = read_json(data)
+    if kind in (dict, list) and found == value:
+        return
+    if len(_encoder.encode(found)) != len(data):
+        # Only then may a key have been written twice: 1 and "1" are the same in JSON.
+        twin = twin_key(data)
+        if twin is not None:
+            raise NotStorable(
+                f"a {kind.__qualname__} has two keys that are both {twin!r} in JSON, so that one "
+                "of the values would be lost; make the keys texts that differ"
+            )
+
+
+def _check_kind(value: object) -> None:
+    if isinstance(value, dt.datetime | dt.time):
+        offset = value.utcoffset()
+        if offset is not None and offset % _MINUTE:
+            raise NotStorable(
+                f"a {type(value).__qualname__} whose offset from UTC has seconds cannot be stored; "
+                "convert it to UTC first: when.astimezone(datetime.UTC)"
+            )
+    elif isinstance(value, Decimal) and value.is_snan():
+        raise NotStorable("a signalling NaN cannot be stored; use None")
 
 
 def _check_finite(value: Any) -> None:

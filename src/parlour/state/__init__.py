@@ -6,6 +6,7 @@ log. No clock, no randomness, no I/O: times and ids come in as arguments.
 
 from parlour.state.decide import (
     check_command_id,
+    check_value,
     check_variable,
     decide,
     finish_round,
@@ -18,6 +19,7 @@ from parlour.state.model import (
     Effect,
     EffectOutcome,
     Heard,
+    Outside,
     Pending,
     Phase,
     Recent,
@@ -30,6 +32,7 @@ from parlour.state.model import (
     Window,
 )
 from parlour.state.snapshot import SNAPSHOT_VERSION, decode_snapshot, encode_snapshot
+from parlour.state.view import Entry, bring_all, bring_forward, comes_from_outside, view_at
 
 __all__ = [
     "MOVES",
@@ -37,8 +40,10 @@ __all__ = [
     "SNAPSHOT_VERSION",
     "Effect",
     "EffectOutcome",
+    "Entry",
     "Heard",
     "Move",
+    "Outside",
     "Pending",
     "Phase",
     "Recent",
@@ -49,8 +54,12 @@ __all__ = [
     "Stored",
     "View",
     "Window",
+    "bring_all",
+    "bring_forward",
     "check_command_id",
+    "check_value",
     "check_variable",
+    "comes_from_outside",
     "decide",
     "decode_snapshot",
     "encode_snapshot",
@@ -61,4 +70,5 @@ __all__ = [
     "next_round",
     "open_session",
     "overdue",
+    "view_at",
 ]

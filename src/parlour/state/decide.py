@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import cast, get_args
 
-import msgspec
 from msgspec import Raw
 
 from parlour.errors import InvalidAnswer, Refused
@@ -14,6 +13,7 @@ from parlour.events import (
     Assign,
     Cause,
     Close,
+    CloseReason,
     Command,
     Event,
     FileRef,
@@ -42,6 +42,7 @@ from parlour.state.model import (
     Rules,
     State,
 )
+from parlour.storable import read_json, text_size
 
 _MAX_ID = 128
 
@@ -101,7 +102,7 @@ def finish_round(
             error=error,
             reason=reason,
             command=command,
-            again=again and running.source is not None,
+            again=again and (running.source is not None or bool(running.taken)),
             detail=detail,
         )
     ]
@@ -157,8 +158,10 @@ def _decide_say(state: State, command: Say, rules: Rules, now: float) -> list[Ev
 
 def _decide_answer(state: State, command: Answer, rules: Rules, now: float) -> list[Event]:
     _check_message(state, command.text, command.files, rules.limits)
-    if command.value is not None and len(bytes(command.value)) > rules.limits.message_bytes:
-        raise Refused("too_large", f"An answer may have {rules.limits.message_bytes:,} bytes.")
+    if type(command.question) is not int:
+        raise Refused("invalid", "A question is named by the number of its record.")
+    if command.value is not None:
+        _check_raw("An answer", command.value, rules.limits.message_bytes)
     running = state.round
     seq = command.question or _answerable(state, now)
     path = None if running is None else running.questions.get(seq)
@@ -208,21 +211,20 @@ def _decide_signal(state: State, command: Signal, rules: Rules) -> list[Event]:
     if "signal" not in rules.causes:
         raise Refused("unhandled", "This app takes no signals: it has no on_signal.")
     _check_name("A signal", command.name)
-    if len(bytes(command.data)) > rules.limits.value_bytes:
-        raise Refused("too_large", f"A signal may carry {rules.limits.value_bytes:,} bytes.")
-    try:
-        msgspec.json.decode(command.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refused("invalid", "A signal carries JSON, with text that is Unicode.") from None
+    _check_json("A signal", command.data, rules.limits.value_bytes)
     _check_queue(state, rules)
     return [SignalReceived(name=command.name, data=command.data, command=command.id)]
 
 
 def _decide_assign(state: State, command: Assign, rules: Rules) -> list[Event]:
+    _check_name("A variable", command.name)
     if command.value is None:
         if command.name not in state.variables:
             return []
         return [VariableDeleted(name=command.name, command=command.id)]
+    if text_size(command.kind) < 0:
+        raise Refused("invalid", "The kind of a variable is text.")
+    _check_json("A variable", command.value, rules.limits.value_bytes)
     check_variable(state, command.name, command.value, rules.limits)
     return [
         VariableSet(name=command.name, value=command.value, kind=command.kind, command=command.id)
@@ -230,6 +232,8 @@ def _decide_assign(state: State, command: Assign, rules: Rules) -> list[Event]:
 
 
 def _decide_close(state: State, command: Close, rules: Rules) -> list[Event]:
+    if command.reason not in get_args(CloseReason):
+        raise Refused("invalid", "A session is closed or expires; there is no other end.")
     events: list[Event] = []
     number = state.rounds
     if state.round is not None:
@@ -241,20 +245,14 @@ def _decide_close(state: State, command: Close, rules: Rules) -> list[Event]:
 
 def check_command_id(command: str) -> None:
     """Raises `Refused` for what cannot name a command."""
-    if not command or len(command) > _MAX_ID or not command.isprintable():
+    if text_size(command) < 1 or len(command) > _MAX_ID or not command.isprintable():
         raise Refused("invalid", f"A command needs an id of 1 to {_MAX_ID} printable characters.")
 
 
 def check_variable(state: State, name: str, value: Raw, limits: Limits) -> None:
     """Raises `Refused` if the variable is too large, alone or with all the others."""
+    check_value(name, value, limits)
     size = len(bytes(value))
-    if size > limits.value_bytes:
-        raise Refused(
-            "too_large",
-            f"The variable {name!r} has {size:,} bytes; at most {limits.value_bytes:,} are kept. "
-            "Put large data into a file of the session's workspace.",
-        )
-    _check_name("A variable", name)
     old = state.variables.get(name)
     more = size - len(bytes(old.value)) if old is not None else size + len(name)
     if state.used + more > limits.variables_bytes:
@@ -265,31 +263,64 @@ def check_variable(state: State, name: str, value: Raw, limits: Limits) -> None:
         )
 
 
+def check_value(name: str, value: Raw, limits: Limits) -> None:
+    """Raises `Refused` if a variable, of a session or of a user, is misnamed or too large."""
+    _check_name("A variable", name)
+    size = len(bytes(value))
+    if size > limits.value_bytes:
+        raise Refused(
+            "too_large",
+            f"The variable {name!r} has {size:,} bytes; at most {limits.value_bytes:,} are kept. "
+            "Put large data into a file of the session's workspace.",
+        )
+
+
 def _check_name(what: str, name: str) -> None:
-    if not name or len(name) > _MAX_ID or _bytes_of(name) < 0:
+    if text_size(name) < 1 or len(name) > _MAX_ID:
         raise Refused("invalid", f"{what} needs a name of 1 to {_MAX_ID} characters of Unicode.")
 
 
-def _bytes_of(text: str) -> int:
-    """How long `text` is in UTF-8; -1 if it has surrogates, which UTF-8 cannot hold."""
-    if text.isascii():
-        return len(text)
+def _check_raw(what: str, value: Raw, most: int) -> None:
+    if not isinstance(value, Raw):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Refused("invalid", f"{what} carries JSON, as msgspec.Raw.")
+    if len(bytes(value)) > most:
+        raise Refused("too_large", f"{what} may carry {most:,} bytes.")
+
+
+def _check_json(what: str, value: Raw, most: int) -> None:
+    _check_raw(what, value, most)
     try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        return -1
+        read_json(value)
+    except ValueError:
+        raise Refused(
+            "invalid", f"{what} carries JSON, with text that is Unicode and not nested too deeply."
+        ) from None
 
 
 def _check_message(state: State, text: str, files: tuple[FileRef, ...], limits: Limits) -> None:
-    size = _bytes_of(text)
+    size = text_size(text)
     if size < 0:
         raise Refused("invalid", "A message is text that is valid Unicode.")
     if size > limits.message_bytes:
         raise Refused("too_large", f"A message may have {limits.message_bytes:,} bytes.")
+    if not files:
+        return
     if len(files) > limits.files_per_message:
         raise Refused("too_large", f"A message may have {limits.files_per_message} files.")
-    if files and len(state.files) + len(files) > limits.files_per_session:
+    if not all(map(_is_file, files)):
+        raise Refused("invalid", "The files of a message are those that were uploaded before.")
+    if len(state.files) + len(files) > limits.files_per_session:
         raise Refused("too_large", f"A session may have {limits.files_per_session} files.")
+
+
+def _is_file(file: FileRef) -> bool:
+    return (
+        isinstance(file, FileRef)  # pyright: ignore[reportUnnecessaryIsInstance]
+        and text_size(file.id) > 0
+        and text_size(file.name) >= 0
+        and text_size(file.type) >= 0
+        and type(file.size) is int
+    )
 
 
 def _check_queue(state: State, rules: Rules) -> None:

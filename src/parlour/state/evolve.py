@@ -21,7 +21,9 @@ from parlour.events import (
     RoundFinished,
     RoundResumed,
     RoundStarted,
+    RoundSurvived,
     SessionClosed,
+    SessionForked,
     SessionOpened,
     SignalReceived,
     StepFinished,
@@ -36,7 +38,7 @@ from parlour.events import (
 )
 from parlour.state.model import (
     Effect,
-    Heard,
+    Outside,
     Pending,
     Phase,
     Recent,
@@ -45,10 +47,7 @@ from parlour.state.model import (
     State,
     Stored,
 )
-
-_PART = 16
-_LONG = 4096
-"""New messages and commands join the old ones when they are this many, or a message is long."""
+from parlour.state.view import PART, longer
 
 
 def evolve(state: State, event: Event | UnknownEvent, at: float = 0.0) -> State:
@@ -70,10 +69,10 @@ def evolve(state: State, event: Event | UnknownEvent, at: float = 0.0) -> State:
 def evolve_all(state: State, events: Iterable[Event], at: float) -> State:
     """The state after `events` recorded together; `evolve` for each, without a call for each."""
     for event in events:
-        move = MOVES[type(event)]
-        if state.phase not in move.phases:
-            return evolve(state, event, at)  # which raises
-        state = move.apply(state, event, at)
+        phases, apply = _MOVES[type(event)]
+        if state.phase not in phases:
+            evolve(state, event, at)  # which raises
+        state = apply(state, event, at)
     return state
 
 
@@ -97,15 +96,17 @@ def _opened(state: State, event: SessionOpened, _at: float) -> State:
 
 def _message_added(state: State, event: MessageAdded, at: float) -> State:
     seq = state.seq + 1
-    said = Said(seq, event.role, event.text, event.files, at)
-    running = state.round
+    running, files = state.round, event.files
+    said = Said(seq, event.role, event.text, files, at)
+    if files:
+        state = replace(state, files=state.files + files)
     if event.role == "user":
         return replace(
             state,
             seq=seq,
-            heard=_longer(state, said),
-            queue=(*state.queue, Pending("message", said)),
-            files=state.files + event.files if event.files else state.files,
+            heard=longer(state.heard, said, state.window),
+            queue=state.queue + (Pending("message", said),),  # noqa: RUF005 - this is the quicker one
+            round=None if running is None else _beside(running, seq, event, at),
             recent=_remember(state, event.command),
         )
     if running is None:
@@ -113,9 +114,8 @@ def _message_added(state: State, event: MessageAdded, at: float) -> State:
     return replace(
         state,
         seq=seq,
-        heard=_longer(state, said),
-        files=state.files + event.files if event.files else state.files,
-        round=_journaled(running, seq, event.path, event),
+        heard=longer(state.heard, said, state.window),
+        round=_journaled(running, seq, event.path, event, at),
     )
 
 
@@ -131,12 +131,11 @@ def _round_started(state: State, event: RoundStarted, _at: float) -> State:
     seq = state.seq + 1
     source, queue = None, state.queue
     if event.source:
-        source = _waiting(queue, event.source)
-        if source is None:
-            raise IllegalEvent(
-                f"round {event.round} answers record {event.source}, which waits not"
-            )
-        queue = () if len(queue) == 1 else tuple(item for item in queue if item is not source)
+        if queue and queue[0].said.seq == event.source:
+            source, queue = queue[0], queue[1:]
+        else:
+            source = _waiting(queue, event.source)
+            queue = tuple(item for item in queue if item is not source)
     started = RoundState(
         number=event.round, cause=event.cause, source=source, started=seq, base=state.view
     )
@@ -151,11 +150,11 @@ def _round_started(state: State, event: RoundStarted, _at: float) -> State:
     )
 
 
-def _waiting(queue: tuple[Pending, ...], seq: int) -> Pending | None:
+def _waiting(queue: tuple[Pending, ...], seq: int) -> Pending:
     for item in queue:
         if item.said.seq == seq:
             return item
-    return None
+    raise IllegalEvent(f"a round answers record {seq}, which waits not")
 
 
 def _round_resumed(state: State, _event: RoundResumed, _at: float) -> State:
@@ -167,22 +166,34 @@ def _round_resumed(state: State, _event: RoundResumed, _at: float) -> State:
     )
 
 
+def _round_survived(state: State, _event: RoundSurvived, _at: float) -> State:
+    return replace(state, seq=state.seq + 1, round=replace(running_round(state), resumptions=0))
+
+
 def _round_finished(state: State, event: RoundFinished, _at: float) -> State:
     running = running_round(state)
     if event.round != running.number:
         raise IllegalEvent(f"round {event.round} cannot end while another one runs")
-    again = (running.source,) if event.again and running.source is not None else ()
+    queue = state.queue
+    if event.again:
+        # Everything it took up is answered anew, in the order of arrival.
+        source = () if running.source is None else (running.source,)
+        queue = (*source, *sorted((*running.taken, *queue), key=_arrival))
     return replace(
         state,
         seq=state.seq + 1,
         phase=Phase.IDLE,
         round=None,
-        queue=(*again, *state.queue),
+        queue=queue,
         recent=_remember(state, event.command) if event.command else state.recent,
     )
 
 
-def _variable_changed(state: State, event: VariableSet | VariableDeleted, _at: float) -> State:
+def _arrival(pending: Pending) -> int:
+    return pending.said.seq
+
+
+def _variable_changed(state: State, event: VariableSet | VariableDeleted, at: float) -> State:
     seq = state.seq + 1
     variables = dict(state.variables)
     old = variables.pop(event.name, None)
@@ -193,9 +204,9 @@ def _variable_changed(state: State, event: VariableSet | VariableDeleted, _at: f
     running = state.round
     if running is not None:
         if event.path:
-            running = _journaled(running, seq, event.path, event)
+            running = _journaled(running, seq, event.path, event, at)
         else:
-            running = replace(running, outside=(*running.outside, (seq, event)))
+            running = _beside(running, seq, event, at)
     return replace(
         state,
         seq=seq,
@@ -206,21 +217,23 @@ def _variable_changed(state: State, event: VariableSet | VariableDeleted, _at: f
     )
 
 
-def _effect(state: State, event: Any, _at: float) -> State:
+def _effect(state: State, event: Any, at: float) -> State:
     seq = state.seq + 1
     running = running_round(state)
     if isinstance(event, StepFinished | StepRaised):
         begun = running.journal.get(event.path)
         if begun is not None and isinstance(begun.event, StepStarted):
-            return replace(state, seq=seq, round=_settled(running, event.path, event))
-    return replace(state, seq=seq, round=_journaled(running, seq, event.path, event))
+            return replace(state, seq=seq, round=_settled(running, seq, event.path, event, at))
+    return replace(state, seq=seq, round=_journaled(running, seq, event.path, event, at))
 
 
-def _messages_taken(state: State, event: MessagesTaken, _at: float) -> State:
+def _messages_taken(state: State, event: MessagesTaken, at: float) -> State:
     seq = state.seq + 1
-    taken = set(event.sources)
-    queue = tuple(item for item in state.queue if item.said.seq not in taken)
-    running = _journaled(running_round(state), seq, event.path, event)
+    sources = set(event.sources)
+    queue = tuple(item for item in state.queue if item.said.seq not in sources)
+    taken = tuple(item for item in state.queue if item.said.seq in sources)
+    running = _journaled(running_round(state), seq, event.path, event, at)
+    running = replace(running, taken=(*running.taken, *taken))
     return replace(state, seq=seq, round=running, queue=queue)
 
 
@@ -231,9 +244,9 @@ def _question_asked(state: State, event: QuestionAsked, at: float) -> State:
     return replace(
         state,
         seq=seq,
-        heard=_longer(state, Said(seq, "bot", event.text, (), at)),
+        heard=longer(state.heard, Said(seq, "bot", event.text, (), at), state.window),
         round=replace(
-            _journaled(running, seq, event.path, event),
+            _journaled(running, seq, event.path, event, at),
             questions={**running.questions, seq: event.path},
         ),
     )
@@ -245,9 +258,9 @@ def _question_answered(state: State, event: QuestionAnswered, at: float) -> Stat
     return replace(
         state,
         seq=seq,
-        heard=_longer(state, said),
+        heard=longer(state.heard, said, state.window),
         files=state.files + event.files if event.files else state.files,
-        round=_outcome(running_round(state), event),
+        round=_outcome(running_round(state), seq, event, at),
         recent=_remember(state, event.command),
     )
 
@@ -258,11 +271,12 @@ def _answer_rejected(state: State, event: AnswerRejected, _at: float) -> State:
     return replace(state, seq=state.seq + 1, recent=_remember(state, event.command))
 
 
-def _question_closed(state: State, event: QuestionClosed, _at: float) -> State:
-    return replace(state, seq=state.seq + 1, round=_outcome(running_round(state), event))
+def _question_closed(state: State, event: QuestionClosed, at: float) -> State:
+    seq = state.seq + 1
+    return replace(state, seq=seq, round=_outcome(running_round(state), seq, event, at))
 
 
-def _timer_set(state: State, event: TimerSet, _at: float) -> State:
+def _timer_set(state: State, event: TimerSet, at: float) -> State:
     seq = state.seq + 1
     running = running_round(state)
     _check_time(event.due)
@@ -270,19 +284,20 @@ def _timer_set(state: State, event: TimerSet, _at: float) -> State:
         state,
         seq=seq,
         round=replace(
-            _journaled(running, seq, event.path, event),
+            _journaled(running, seq, event.path, event, at),
             timers={**running.timers, event.path: event.due},
         ),
     )
 
 
-def _timer_fired(state: State, event: TimerFired, _at: float) -> State:
+def _timer_fired(state: State, event: TimerFired, at: float) -> State:
+    seq = state.seq + 1
     running = running_round(state)
     if event.path not in running.timers:
         raise IllegalEvent(f"the timer {event.path} is not set")
     timers = {path: due for path, due in running.timers.items() if path != event.path}
-    settled = replace(_settled(running, event.path, event), timers=timers)
-    return replace(state, seq=state.seq + 1, round=settled)
+    settled = replace(_settled(running, seq, event.path, event, at), timers=timers)
+    return replace(state, seq=seq, round=settled)
 
 
 def _closed(state: State, event: SessionClosed, _at: float) -> State:
@@ -295,23 +310,34 @@ def _closed(state: State, event: SessionClosed, _at: float) -> State:
     )
 
 
+def _forked(state: State, _event: SessionForked, _at: float) -> State:
+    return replace(state, seq=state.seq + 1)
+
+
 def running_round(state: State) -> RoundState:
     if state.round is None:
         raise IllegalEvent(f"record {state.seq + 1} needs a running round")
     return state.round
 
 
-def _journaled(running: RoundState, seq: int, path: str, event: Any) -> RoundState:
+def _beside(
+    running: RoundState, seq: int, event: MessageAdded | VariableSet | VariableDeleted, at: float
+) -> RoundState:
+    return replace(running, outside=(*running.outside, Outside(seq, event, at)))
+
+
+def _journaled(running: RoundState, seq: int, path: str, event: Any, at: float) -> RoundState:
     if not path or path in running.journal:
         raise IllegalEvent(f"the journal has {path or 'an effect without a path'!r} already")
-    return replace(running, journal={**running.journal, path: Effect(seq, event)}, resumptions=0)
+    effect = Effect(seq, event, None, at)
+    return replace(running, journal={**running.journal, path: effect}, resumptions=0)
 
 
-def _settled(running: RoundState, path: str, outcome: Any) -> RoundState:
+def _settled(running: RoundState, seq: int, path: str, outcome: Any, at: float) -> RoundState:
     effect = running.journal.get(path)
     if effect is None or effect.outcome is not None:
         raise IllegalEvent(f"nothing waits at {path!r}")
-    settled = replace(effect, outcome=outcome)
+    settled = Effect(effect.seq, effect.event, outcome, effect.at, seq, at)
     return replace(running, journal={**running.journal, path: settled}, resumptions=0)
 
 
@@ -320,26 +346,14 @@ def _check_time(time: float) -> None:
         raise IllegalEvent(f"{time} is no time: give a finite number of seconds")
 
 
-def _outcome(running: RoundState, event: QuestionAnswered | QuestionClosed) -> RoundState:
+def _outcome(
+    running: RoundState, seq: int, event: QuestionAnswered | QuestionClosed, at: float
+) -> RoundState:
     path = running.questions.get(event.question)
     if path is None:
         raise IllegalEvent(f"question {event.question} is not open")
-    questions = {seq: at for seq, at in running.questions.items() if seq != event.question}
-    return replace(_settled(running, path, event), questions=questions)
-
-
-def _longer(state: State, said: Said) -> Heard:
-    heard = state.heard
-    new = (*heard.new, said)
-    if len(new) < _PART and len(said.text) < _LONG:
-        return Heard(heard.old, new)
-    messages = (heard.old + new)[-max(1, state.window.messages) :]
-    size = sum([len(item.text) for item in messages])
-    drop = 0
-    while size > state.window.bytes and drop < len(messages) - 1:
-        size -= len(messages[drop].text)
-        drop += 1
-    return Heard(messages[drop:])
+    questions = {asked: where for asked, where in running.questions.items() if where != path}
+    return replace(_settled(running, seq, path, event, at), questions=questions)
 
 
 def _remember(state: State, command: str) -> Recent:
@@ -347,7 +361,7 @@ def _remember(state: State, command: str) -> Recent:
     if not command:
         return recent
     new = {**recent.new, command: state.seq + 1}
-    if len(new) < _PART:
+    if len(new) < PART:
         return Recent(new, recent.young, recent.old)
     young = {**recent.young, **new}
     if len(young) * 2 < state.window.commands:
@@ -373,6 +387,7 @@ MOVES: Mapping[type[Event], Move] = {
     SignalReceived: Move(_OPEN, _signal_received),
     RoundStarted: Move(_IDLE, _round_started),
     RoundResumed: Move(_RUNNING, _round_resumed),
+    RoundSurvived: Move(_RUNNING, _round_survived),
     RoundFinished: Move(_RUNNING, _round_finished),
     VariableSet: Move(_OPEN, _variable_changed),
     VariableDeleted: Move(_OPEN, _variable_changed),
@@ -389,8 +404,12 @@ MOVES: Mapping[type[Event], Move] = {
     MessagesTaken: Move(_RUNNING, _messages_taken),
     CostAdded: Move(_RUNNING, _effect),
     SessionClosed: Move(_IDLE, _closed),
+    SessionForked: Move(_OPEN, _forked),
 }
 """The legal moves: which event may stand in which phase, and its function."""
+
+_MOVES = {kind: (move.phases, move.apply) for kind, move in MOVES.items()}
+"""The same, quicker to unpack."""
 
 PHASE_AFTER: Mapping[type[Event], Phase] = {
     SessionOpened: Phase.IDLE,

@@ -15,6 +15,7 @@ from parlour.events import (
     AnyEvent,
     Cause,
     FileRef,
+    MessageAdded,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
@@ -44,7 +45,7 @@ class Stored(Struct, frozen=True, gc=False):
     kind: str = ""
 
 
-class Said(Struct, frozen=True, omit_defaults=True):
+class Said(Struct, frozen=True, omit_defaults=True, gc=False):
     """A message in the history. `at` is in Unix seconds."""
 
     seq: int
@@ -54,7 +55,7 @@ class Said(Struct, frozen=True, omit_defaults=True):
     at: float = 0.0
 
 
-class Pending(Struct, frozen=True, omit_defaults=True):
+class Pending(Struct, frozen=True, omit_defaults=True, gc=False):
     """A message or signal that waits for its round."""
 
     cause: Cause
@@ -66,28 +67,82 @@ class Pending(Struct, frozen=True, omit_defaults=True):
 EffectOutcome = QuestionAnswered | QuestionClosed | TimerFired | StepFinished | StepRaised
 
 
-class Effect(Struct, frozen=True):
-    """What a handler did at a path: the event that records it and, where it waits, its outcome."""
+class Effect(Struct, frozen=True, gc=False):
+    """What a handler did at a path: the event that records it and, where it waits, its outcome.
+
+    `settled` is the outcome's seq; `at` and `settled_at` are when the two were recorded.
+    """
 
     seq: int
     event: AnyEvent
     outcome: EffectOutcome | None = None
+    at: float = 0.0
+    settled: int = 0
+    settled_at: float = 0.0
 
 
-class View(Struct, frozen=True):
+class Outside(Struct, frozen=True, gc=False):
+    """What somebody else did to the session while a round ran: the user, or the application."""
+
+    seq: int
+    event: VariableSet | VariableDeleted | MessageAdded
+    at: float = 0.0
+
+
+class Link(Struct, frozen=True, gc=False):
+    """The newest messages, each with those before it, so that adding one touches no other."""
+
+    said: Said
+    before: Link | None = None
+
+
+class Heard(Struct, frozen=True, gc=False):
+    """The newest messages: whole blocks of them, and the newest `length`, `size` characters long.
+
+    Each block stands beside the number of its characters.
+    """
+
+    blocks: tuple[tuple[int, tuple[Said, ...]], ...] = ()
+    newest: Link | None = None
+    length: int = 0
+    size: int = 0
+
+    @property
+    def messages(self) -> tuple[Said, ...]:
+        """Oldest first; a few more than the window's, at the most."""
+        older = [said for _, block in self.blocks for said in block]
+        return (*older, *self.tail)
+
+    @property
+    def tail(self) -> tuple[Said, ...]:
+        """Those that are in no block yet, oldest first."""
+        found: list[Said] = []
+        link = self.newest
+        while link is not None:
+            found.append(link.said)
+            link = link.before
+        return tuple(reversed(found))
+
+
+class View(Struct, frozen=True, gc=False):
     """What a handler can read without being recorded: it must read the same in a replay."""
 
     variables: dict[str, Stored]
-    history: tuple[Said, ...]
+    heard: Heard
     files: tuple[FileRef, ...]
 
+    @property
+    def history(self) -> tuple[Said, ...]:
+        return self.heard.messages
 
-class RoundState(Struct, frozen=True, kw_only=True):
+
+class RoundState(Struct, frozen=True, kw_only=True, gc=False):
     """The running round.
 
-    `base` is what its handler could read when it began, `outside` what others changed since, by
-    seq; `questions` are the open ones by their seq, `timers` those not yet fired by their path;
-    `resumptions` counts the times it was taken up since it last got any further.
+    `base` is what its handler could read when it began, `outside` what others changed since, in
+    order; `questions` are the open ones by their seq, `timers` those not yet fired by their path;
+    `taken` are the messages that it took up besides its source; `resumptions` counts the times it
+    was taken up since it last got any further.
     """
 
     number: int
@@ -98,11 +153,12 @@ class RoundState(Struct, frozen=True, kw_only=True):
     journal: dict[str, Effect] = {}
     questions: dict[int, str] = {}
     timers: dict[str, float] = {}
-    outside: tuple[tuple[int, VariableSet | VariableDeleted], ...] = ()
+    outside: tuple[Outside, ...] = ()
+    taken: tuple[Pending, ...] = ()
     resumptions: int = 0
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, gc=False):
     """How much of the past a state keeps at hand; set by whoever folds, not by the log."""
 
     messages: int = 100
@@ -110,19 +166,7 @@ class Window(Struct, frozen=True):
     commands: int = 256
 
 
-class Heard(Struct, frozen=True):
-    """The newest messages, in two parts so that adding one costs little."""
-
-    old: tuple[Said, ...] = ()
-    new: tuple[Said, ...] = ()
-
-    @property
-    def messages(self) -> tuple[Said, ...]:
-        """Oldest first; a few more than the window's, at the most."""
-        return self.old + self.new
-
-
-class Recent(Struct, frozen=True):
+class Recent(Struct, frozen=True, gc=False):
     """The newest commands' ids with the seq of their first record.
 
     In three generations, so that adding one copies only a few.
@@ -134,13 +178,11 @@ class Recent(Struct, frozen=True):
 
     def seq(self, command: str) -> int | None:
         """Where the command is in the log; None if it is not remembered."""
-        for part in (self.new, self.young, self.old):
-            if command in part:
-                return part[command]
-        return None
+        # No record has the number 0.
+        return self.new.get(command) or self.young.get(command) or self.old.get(command)
 
 
-class State(Struct, frozen=True, kw_only=True):
+class State(Struct, frozen=True, kw_only=True, gc=False):
     """A session as its log tells it.
 
     `queue` holds what waits for a round, `used` is the size of the variables in bytes.
@@ -162,7 +204,7 @@ class State(Struct, frozen=True, kw_only=True):
     @property
     def view(self) -> View:
         """What a handler may read now."""
-        return View(self.variables, self.heard.messages, self.files)
+        return View(self.variables, self.heard, self.files)
 
     @property
     def due(self) -> float | None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from parlour.errors import BadSettings, StoreCorrupt, StoreUnavailable
 from parlour.stores.files import Files
 from parlour.stores.memory import MemoryStore
-from parlour.stores.store import Store
+from parlour.stores.store import Reading, Store
 
 _SECRET_BYTES = 32
 
@@ -32,10 +32,45 @@ def open_store(address: str) -> Store:
     return SqliteStore(path)
 
 
+def open_reader(address: str) -> Reading:
+    """The store at `address` for those who only look, while another process may serve it.
+
+    It is still to be opened. Raises `BadSettings` and `StoreUnavailable`; makes nothing.
+    """
+    path = database_of(address)
+    from parlour.stores.sqlite_reader import SqliteReader
+
+    return SqliteReader(path)
+
+
+def database_of(address: str) -> Path:
+    """The file of a store that is there. Raises `BadSettings` and `StoreUnavailable`."""
+    path = place_of(address)
+    if not path.exists():
+        raise StoreUnavailable(
+            f"there is no store {path}; `parlour run` and `parlour chat` make one, or give its "
+            "--store"
+        )
+    return path
+
+
+def place_of(address: str) -> Path:
+    """Where a store has its file, or would have it. Raises `BadSettings` if it has none."""
+    path = _path(address)
+    if path is None:
+        raise BadSettings("a store in memory ends with its process; give the --store of a file")
+    return path
+
+
+def beside(path: Path, kind: str) -> Path:
+    """What belongs to the database at `path` and lies beside it: its files, its secret."""
+    return path.with_name(f"{path.name}.{kind}")
+
+
 def files_for(address: str) -> Files:
     """The users' files that belong to a store: beside the database, temporary for `memory:`."""
     path = _path(address)
-    return Files() if path is None else Files(_beside(path, "files"))
+    return Files() if path is None else Files(beside(path, "files"))
 
 
 def secret_for(address: str) -> bytes:
@@ -46,7 +81,7 @@ def secret_for(address: str) -> bytes:
     path = _path(address)
     if path is None:
         return secrets.token_bytes(_SECRET_BYTES)
-    place = _beside(path, "secret")
+    place = beside(path, "secret")
     try:
         if not place.exists():
             _make_secret(place)
@@ -84,10 +119,6 @@ def _path(address: str) -> Path | None:
             raise BadSettings(
                 f"{address!r} is no store's address; write sqlite:///parlour.db or memory:"
             )
-
-
-def _beside(path: Path, kind: str) -> Path:
-    return path.with_name(f"{path.name}.{kind}")
 
 
 def _make_secret(place: Path) -> None:

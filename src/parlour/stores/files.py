@@ -7,11 +7,12 @@ beside it and in the log, and never part of a path.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from io import BufferedWriter
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,6 +25,7 @@ from parlour.events import FileRef
 _ID = re.compile(r"[0-9a-f]{32}")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 _MAX_NAME = 200
+_CONDEMNED = ".erased"
 
 
 class Files:
@@ -64,6 +66,54 @@ class Files:
         except (OSError, msgspec.DecodeError):
             raise Refused("unknown_file", "There is no such file; upload it again.") from None
 
+    def sessions(self) -> list[str]:
+        """The sessions that have a folder."""
+        if self._root is None or not self._root.is_dir():
+            return []
+        return sorted(folder.name for folder in self._root.iterdir() if _ID.fullmatch(folder.name))
+
+    def stored(self, session: str) -> list[tuple[FileRef, Path]]:
+        """A session's files and where their bytes are."""
+        folder = self.root / _checked(session)
+        found: list[tuple[FileRef, Path]] = []
+        for beside in sorted(folder.glob("*.json")):
+            if _ID.fullmatch(beside.stem) is None:
+                continue
+            with contextlib.suppress(Refused):
+                found.append((self.find(session, beside.stem), beside.with_suffix("")))
+        return found
+
+    def others(self, session: str) -> list[Path]:
+        """What handlers have put into the session's folder besides files; no links."""
+        folder = self.root / _checked(session)
+        return sorted(
+            path
+            for path in folder.rglob("*")
+            if path.is_file()
+            and not path.is_symlink()
+            and (path.parent != folder or _ID.fullmatch(path.name.partition(".")[0]) is None)
+        )
+
+    def copy(self, session: str, refs: Iterable[FileRef], other: str) -> None:
+        """Give another session some files of this one, under the same ids; durable on return.
+
+        Those whose bytes are gone are left out. Raises `StoreUnavailable` if the disk refuses.
+        """
+        try:
+            for ref in refs:
+                source = self.root / _checked(session) / _checked(ref.id)
+                if not source.is_file():
+                    continue
+                path = self.workspace(other) / ref.id
+                partial = path.with_suffix(".part")
+                with source.open("rb") as read, partial.open("xb") as write:
+                    shutil.copyfileobj(read, write)
+                    _sync(write)
+                _place(partial, path, ref)
+        except OSError as error:
+            self.erase(other)
+            raise _disk_refuses(error) from error
+
     def count(self, session: str) -> int:
         """How many files a session has, said or not."""
         folder = self.root / _checked(session)
@@ -96,18 +146,43 @@ class Files:
             ref = FileRef(id=file, name=safe_name(name), type=safe_type(type_), size=size)
             await asyncio.to_thread(_place, partial, path, ref)
         except OSError as error:
-            raise StoreUnavailable(
-                f"the file could not be written ({error.strerror}); free space or mend the "
-                "permissions of the folder beside the store"
-            ) from error
+            raise _disk_refuses(error) from error
         finally:
             if partial.exists():
                 partial.unlink(missing_ok=True)
         return ref
 
     def erase(self, session: str) -> None:
-        """Remove all files of a session."""
-        shutil.rmtree(self.root / _checked(session), ignore_errors=True)
+        """Remove all files of a session. Raises `StoreUnavailable` if some cannot be removed."""
+        folder = self.root / _checked(session)
+        folders = (folder, folder.with_name(f"{session}{_CONDEMNED}"))
+        # Somebody who still writes there may be in the way of the first time.
+        for _ in range(3):
+            for each in folders:
+                shutil.rmtree(each, ignore_errors=True)
+            if not any(each.exists() for each in folders):
+                return
+        raise StoreUnavailable(f"{folder} cannot be removed; mend its permissions and try again")
+
+    def condemn(self, session: str) -> None:
+        """Say that a session's files are to be erased, even if this process ends before.
+
+        Raises `StoreUnavailable` if the disk refuses.
+        """
+        folder = self.root / _checked(session)
+        condemned = folder.with_name(f"{session}{_CONDEMNED}")
+        try:
+            if folder.exists() and not condemned.exists():
+                folder.rename(condemned)
+        except OSError as error:
+            raise _disk_refuses(error) from error
+
+    def condemned(self) -> list[str]:
+        """The sessions that somebody began to erase."""
+        if self._root is None or not self._root.is_dir():
+            return []
+        found = self._root.glob(f"*{_CONDEMNED}")
+        return sorted(folder.stem for folder in found if _ID.fullmatch(folder.stem))
 
     def close(self) -> None:
         """Remove what was only temporary."""
@@ -138,6 +213,13 @@ def _checked(part: str) -> str:
     if _ID.fullmatch(part) is None:
         raise Refused("unknown_file", "There is no such file.")
     return part
+
+
+def _disk_refuses(error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the file could not be written ({error.strerror}); free space or mend the "
+        "permissions of the folder beside the store"
+    )
 
 
 def _sync(handle: BufferedWriter) -> None:

@@ -10,18 +10,22 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from parlour.errors import StoreUnavailable
-from parlour.events import encode_chunk
+from parlour.events import encode_chunk, split_chunk
 from parlour.stores.store import (
     Append,
     Appended,
     Chunk,
     Claim,
+    Cursor,
     Entry,
     Fenced,
     Outcome,
     Posted,
     PostedCommand,
+    Reclaimed,
     Repeated,
     SessionInfo,
     Snapshot,
@@ -122,19 +126,15 @@ class MemoryStore:
         return None if log is None else _info(log)
 
     async def sessions(
-        self, user: str | None = None, *, before: float | None = None, limit: int = 50
+        self, user: str | None = None, *, before: Cursor | None = None, limit: int = 50
     ) -> Sequence[SessionInfo]:
         found = [
-            log
-            for log in self._opened().values()
-            if (user is None or log.user == user) and (before is None or log.updated < before)
+            info
+            for info in map(_info, self._opened().values())
+            if (user is None or info.user == user) and (before is None or info.cursor < before)
         ]
-        found.sort(key=lambda log: log.updated, reverse=True)
-        # Those updated at the same instant as the last one belong to its page: `before` cannot
-        # tell them apart, so they would never be seen.
-        while 0 < limit < len(found) and found[limit].updated == found[limit - 1].updated:
-            limit += 1
-        return [_info(log) for log in found[:limit]]
+        found.sort(key=lambda info: info.cursor, reverse=True)
+        return found[:limit]
 
     async def count(self, user: str) -> int:
         return sum(1 for log in self._alive() if log.user == user)
@@ -149,12 +149,60 @@ class MemoryStore:
         found = [(log.updated, log.id) for log in self._alive() if log.updated < before]
         return [session for _, session in sorted(found)[:limit]]
 
+    async def ended(self, before: float, limit: int = 1000) -> Sequence[str]:
+        logs = self._opened().values()
+        found = [(log.updated, log.id) for log in logs if log.closed and log.updated < before]
+        return [session for _, session in sorted(found)[:limit]]
+
     async def user_value(self, user: str, name: str) -> UserValue | None:
         self._opened()
         return self._values.get((user, name))
 
+    async def user_values(self, user: str) -> Sequence[UserValue]:
+        self._opened()
+        return [value for (whose, _), value in sorted(self._values.items()) if whose == user]
+
+    async def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+        logs = self._opened()
+        source = logs.get(session)
+        if source is None or source.head < upto or append.session in logs:
+            return None
+        chunks = [_cut(chunk, upto) for chunk in source.chunks if chunk.first <= upto]
+        log = logs[append.session] = _Log(
+            append.session,
+            source.user,
+            append.at,
+            append.at,
+            self._next_epoch(),
+            head=upto,
+            title=source.title,
+            chunks=chunks,
+            seqs={command: seq for command, seq in source.seqs.items() if seq <= upto},
+        )
+        self._append(log, replace(append, epoch=log.epoch, after=upto))
+        return _claim(log)
+
     async def erase(self, session: str) -> bool:
         return self._opened().pop(session, None) is not None
+
+    async def erase_user(self, user: str) -> int:
+        self._opened()
+        names = [key for key in self._values if key[0] == user]
+        for key in names:
+            del self._values[key]
+        return len(names)
+
+    async def scrub(self) -> None:
+        self._opened()
+
+    async def reclaim(self, *, compact: bool = False) -> Reclaimed:
+        del compact
+        dropped = 0
+        for log in self._opened().values():
+            if log.closed and log.snapshot is not None:
+                log.snapshot = None
+                dropped += 1
+        return Reclaimed(snapshots=dropped)
 
     def _append(self, log: _Log | None, append: Append) -> Outcome:
         if log is None or log.epoch != append.epoch or log.head != append.after:
@@ -203,22 +251,30 @@ def _repeated(log: _Log, entries: Iterable[Entry]) -> Repeated | None:
             return Repeated(command, log.seqs[command])
         if command in here:
             return Repeated(command, 0)
-        if entry.records:
+        if entry.count:
             here.add(command)
     return None
 
 
 def _add(log: _Log, entry: Entry, at: float) -> None:
     log.inbox.pop(entry.command, None)
-    count = len(entry.records)
+    count = entry.count
     if not count:
         return
     first = log.head + 1
     if entry.command:
         log.seqs[entry.command] = first
-    log.chunks.append(Chunk(first, count, at, encode_chunk(entry.records)))
+    log.chunks.append(Chunk(first, count, at, entry.data))
     log.head += count
     log.updated = at
+
+
+def _cut(chunk: Chunk, upto: int) -> Chunk:
+    """The same without the records after `upto`."""
+    count = min(chunk.count, upto + 1 - chunk.first)
+    if count == chunk.count:
+        return chunk
+    return Chunk(chunk.first, count, chunk.at, encode_chunk(split_chunk(chunk.data)[:count]))
 
 
 def _claim(log: _Log) -> Claim:

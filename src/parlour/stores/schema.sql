@@ -16,6 +16,7 @@ CREATE TABLE meta (
 
 -- settled: all chunks up to this id are settled. generation: how often the store was opened; it is
 -- the upper half of every epoch, so that epochs grow across restarts without a write at each claim.
+-- unscrubbed: something was erased, and what SQLite has left of it is not overwritten yet.
 INSERT INTO meta VALUES ('settled', 0), ('generation', 0);
 
 -- head and updated are those of the last settled chunk; updated is in milliseconds.

@@ -23,14 +23,17 @@ from typing import Any, TypeVar, cast
 from parlour.errors import StoreError, StoreUnavailable
 from parlour.stores import sqlite_reads as reads
 from parlour.stores.sqlite_file import FileLock, check_folder, connect, explain, prepare
+from parlour.stores.sqlite_scrub import Scan, Scrubber
 from parlour.stores.sqlite_writer import MANY, Work, Writer
 from parlour.stores.store import (
     Append,
     Chunk,
     Claim,
+    Cursor,
     Outcome,
     Posted,
     PostedCommand,
+    Reclaimed,
     SessionInfo,
     UserValue,
 )
@@ -41,20 +44,26 @@ _READERS = 2
 _PAUSE_SECONDS = 0.005
 _QUIET_SECONDS = 1.0
 _ASLEEP_SECONDS = 30.0
+_PATIENT_SECONDS = 10.0
 _SETTLE_IN_A_PAUSE = 512
 _SETTLE_AT_ONCE = 4096
 _CLOSED = "the store {} is not open; open it, or start the engine again"
 
 
 class _Job:
-    """Work for the writer. `settled` asks that all chunks are settled before it is answered."""
+    """Work for the writer. `then` is done when its transaction is over, and may be all of it."""
 
-    __slots__ = ("future", "settled", "size", "work")
+    __slots__ = ("future", "size", "then", "work")
 
-    def __init__(self, work: Work, future: asyncio.Future[Any], *, settled: bool = False) -> None:
+    def __init__(
+        self,
+        work: Work,
+        future: asyncio.Future[Any],
+        then: Callable[[Writer], object] | None = None,
+    ) -> None:
         self.work = work
         self.future = future
-        self.settled = settled
+        self.then = then
         self.size = 1 if callable(work) else len(work)
 
 
@@ -73,6 +82,7 @@ class SqliteStore:
         self._thread: Thread | None = None
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._scrubber = Scrubber(self._path)
         self._connections: SimpleQueue[sqlite3.Connection] = SimpleQueue()
 
     async def open(self) -> None:
@@ -138,7 +148,7 @@ class SqliteStore:
         return await self._read(lambda db: reads.find(db, session, fresh))
 
     async def sessions(
-        self, user: str | None = None, *, before: float | None = None, limit: int = 50
+        self, user: str | None = None, *, before: Cursor | None = None, limit: int = 50
     ) -> Sequence[SessionInfo]:
         await self._settle()
         return await self._read(lambda db: reads.sessions(db, user, before, limit))
@@ -153,8 +163,38 @@ class SqliteStore:
         await self._settle()
         return await self._read(lambda db: reads.idle(db, before, limit))
 
+    async def ended(self, before: float, limit: int = 1000) -> Sequence[str]:
+        await self._settle()
+        return await self._read(lambda db: reads.ended(db, before, limit))
+
     async def user_value(self, user: str, name: str) -> UserValue | None:
         return await self._read(lambda db: reads.user_value(db, user, name))
+
+    async def user_values(self, user: str) -> Sequence[UserValue]:
+        return await self._read(lambda db: reads.user_values(db, user))
+
+    async def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+        return await self._write(lambda writer: writer.fork(session, upto, append))
+
+    async def erase_user(self, user: str) -> int:
+        return await self._write(lambda writer: writer.erase_user(user))
+
+    async def scrub(self) -> None:
+        deadline = time.monotonic() + _PATIENT_SECONDS
+        scan = Scan(self._scrubber)
+        while not scan.done:
+            if await self._between(lambda writer: writer.scrub(scan)):
+                deadline = time.monotonic() + _PATIENT_SECONDS
+            elif time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"somebody reads an older state of {self._path}, a backup perhaps, so what was "
+                    "erased is still in its files; do it again when that has ended"
+                )
+            else:
+                await asyncio.sleep(_QUIET_SECONDS / 10)
+
+    async def reclaim(self, *, compact: bool = False) -> Reclaimed:
+        return await self._between(lambda writer: writer.reclaim(compact=compact))
 
     # From the event loop to the threads and back.
 
@@ -166,9 +206,14 @@ class SqliteStore:
 
     async def _settle(self) -> None:
         if self._opened().unsettled:
-            future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            self._queue.put(_Job((), future, settled=True))
-            await future
+            await self._between(Writer.settle)
+
+    async def _between(self, work: Callable[[Writer], T]) -> T:
+        """Have the writer do something between its transactions."""
+        self._opened()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Job((), future, work))
+        return await future
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         self._opened()
@@ -228,6 +273,8 @@ class SqliteStore:
     def _prepare(self, cleanup: ExitStack) -> Writer:
         check_folder(self._path)
         cleanup.callback(FileLock(self._path).release)
+        # Before SQLite opens the file, so that it is let go of after SQLite has closed it.
+        cleanup.callback(self._scrubber.close)
         connection = cleanup.enter_context(closing(connect(self._path, writes=True)))
         generation = prepare(connection, self._path)
         self._connections = SimpleQueue()
@@ -237,7 +284,7 @@ class SqliteStore:
         return Writer(connection, self._path, generation=generation, remember=self._remember)
 
     def _serve(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
-        housekeeping = _Housekeeping(writer)
+        housekeeping = _Housekeeping(writer, self._scrubber)
         last = False
         while not last:
             while self._released:
@@ -260,20 +307,21 @@ class SqliteStore:
             last = job is None
             if jobs:
                 results = writer.perform([job.work for job in jobs])
-                if any(job.settled for job in jobs):
-                    self._settle_for(jobs, results, writer)
+                self._go_on(jobs, results, writer)
                 pairs = [(job.future, result) for job, result in zip(jobs, results, strict=True)]
                 last = not _hand_back(loop, pairs) or last
                 housekeeping.after_work(free=self._queue.empty())
         housekeeping.at_the_end()
 
-    def _settle_for(self, jobs: list[_Job], results: list[object], writer: Writer) -> None:
-        try:
-            writer.settle()
-        except sqlite3.Error as error:
-            for index, job in enumerate(jobs):
-                if job.settled:
+    def _go_on(self, jobs: list[_Job], results: list[object], writer: Writer) -> None:
+        for index, job in enumerate(jobs):
+            if job.then is not None and not isinstance(results[index], Exception):
+                try:
+                    results[index] = job.then(writer)
+                except sqlite3.Error as error:
                     results[index] = explain(error, self._path) or error
+                except OSError as error:
+                    results[index] = StoreUnavailable(f"{self._path} cannot be used: {error}")
 
 
 class _Housekeeping:
@@ -282,10 +330,12 @@ class _Housekeeping:
     What fails here is tried again later; nothing depends on it but speed.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, scrubber: Scrubber) -> None:
         self._writer = writer
+        self._scrubber = scrubber
+        self._scan: Scan | None = None
         self._not_before = 0.0
-        self._clean = True
+        self._clean = not writer.unscrubbed
 
     @property
     def patience(self) -> float:
@@ -305,10 +355,23 @@ class _Housekeeping:
         if self._is_due(_SETTLE_IN_A_PAUSE):
             self._settle()
         elif not self._clean:
-            self._clean = self._clean_up(scrub=self._writer.erased)
+            self._clean = self._clean_up(scrub=self._writer.erased) and self._scrub()
 
     def at_the_end(self) -> None:
         self._clean_up(scrub=True)
+
+    def _scrub(self) -> bool:
+        """Go on to overwrite what was erased, if nobody waits for that; True if all is done."""
+        if not self._writer.unscrubbed:
+            return True
+        scan = self._scan = self._scan or Scan(self._scrubber)
+        try:
+            self._writer.scrub(scan)
+        except (sqlite3.Error, OSError):
+            return False
+        if scan.done:
+            self._scan = None
+        return not self._writer.unscrubbed
 
     def _is_due(self, unsettled: int) -> bool:
         return self._writer.unsettled >= unsettled and time.monotonic() >= self._not_before

@@ -126,9 +126,28 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path, *, settled: bool = False) -> sqlite3.Connection:
+    """A connection to a file that others may write; `settled` promises that nobody does.
+
+    It may be handed between threads. Raises `StoreUnavailable` if there is no such file.
+    """
+    if not path.is_file():
+        raise StoreUnavailable(f"there is no store {path}; give the --store of one")
+    try:
+        return sqlite3.connect(
+            f"{path.as_uri()}?mode=ro{'&immutable=1' if settled else ''}",
+            uri=True,
+            timeout=BUSY_MILLISECONDS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.Error as error:
+        raise explain(error, path) or error from error
+
+
 def prepare(connection: sqlite3.Connection, path: Path) -> int:
     """Lay out a new file or check an old one; settle it; give this opening's generation."""
-    _check_owner(connection, path)
+    check_owner(connection, path, empty=True)
     mode = str(_value(connection, "PRAGMA journal_mode = WAL"))
     if mode != "wal":
         raise StoreUnavailable(
@@ -152,11 +171,15 @@ def prepare(connection: sqlite3.Connection, path: Path) -> int:
     return generation
 
 
-def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
+def check_owner(connection: sqlite3.Connection, path: Path, *, empty: bool = False) -> None:
+    """Raise `StoreCorrupt` or `StoreTooNew` for a file that is not ours to read.
+
+    One that has nothing in it yet will do where it may be `empty`.
+    """
     application = _value(connection, "PRAGMA application_id")
     version = _value(connection, "PRAGMA user_version")
-    empty = _value(connection, "SELECT count(*) FROM sqlite_master") == 0
-    if application != APPLICATION and not (application == 0 and version == 0 and empty):
+    bare = application == version == _value(connection, "SELECT count(*) FROM sqlite_master") == 0
+    if application != APPLICATION and not (empty and bare):
         raise StoreCorrupt(
             f"{path} is a database of some other program and was not touched; choose another "
             "--store"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from parlour.stores.sqlite_file import digest, milliseconds
-from parlour.stores.store import Chunk, PostedCommand, SessionInfo, UserValue
+from parlour.stores.store import Chunk, Cursor, PostedCommand, SessionInfo, UserValue
 
 _SettledRow = tuple[str, str, float, int, int, str, int, float | None]
 
@@ -108,37 +108,34 @@ def find(db: sqlite3.Connection, session: str, fresh: str) -> SessionInfo | None
 
 
 def sessions(
-    db: sqlite3.Connection, user: str | None, before: float | None, limit: int
+    db: sqlite3.Connection,
+    user: str | None,
+    before: Cursor | None,
+    limit: int,
+    *,
+    without: str = "",
 ) -> list[SessionInfo]:
+    """A page of the listing; `without` is a condition on those that are not wanted."""
     arguments: dict[str, object] = {
         "user": user,
-        "before": _FAR if before is None else milliseconds(before),
+        "updated": _FAR if before is None else milliseconds(before.updated),
+        "id": "" if before is None else before.id,
         "limit": limit,
     }
-    rows = _page(db, user, "updated < :before", "LIMIT :limit", arguments)
-    if 0 < limit == len(rows):
-        # Those updated at the same instant as the last one belong to its page: `before` cannot
-        # tell them apart, so they would never be seen.
-        arguments["before"] = rows[-1][3]
-        kept = [row for row in rows if row[3] != rows[-1][3]]
-        rows = kept + _page(db, user, "updated = :before", "", arguments)
-    return [_info(row) for row in rows]
-
-
-def _page(
-    db: sqlite3.Connection, user: str | None, when: str, limit: str, arguments: dict[str, object]
-) -> list[_SettledRow]:
     # Open and closed ones lie in two ranges of the index; each is read in its order.
     whose = "" if user is None else "user = :user AND "
+    when = f"updated <= :updated AND (updated < :updated OR id < :id){without}"
+    order = "ORDER BY updated DESC, id DESC LIMIT :limit"
     ranges = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {_INFO} FROM session WHERE {whose}closed = {closed} AND {when}"  # noqa: S608
-        f" ORDER BY updated DESC {limit})"
+        f"SELECT * FROM (SELECT {_INFO} FROM session"  # noqa: S608
+        f" WHERE {whose}closed = {closed} AND {when} {order})"
         for closed in (0, 1)
     )
-    return db.execute(
-        f"SELECT * FROM ({ranges}) ORDER BY updated DESC {limit}",  # noqa: S608
+    rows: list[_SettledRow] = db.execute(
+        f"SELECT * FROM ({ranges}) {order}",  # noqa: S608
         arguments,
     ).fetchall()
+    return [_info(row) for row in rows]
 
 
 def count(db: sqlite3.Connection, user: str) -> int:
@@ -163,11 +160,26 @@ def idle(db: sqlite3.Connection, before: float, limit: int) -> list[str]:
     return [session for (session,) in rows]
 
 
+def ended(db: sqlite3.Connection, before: float, limit: int) -> list[str]:
+    rows = db.execute(
+        "SELECT id FROM session WHERE closed = 1 AND updated < ? ORDER BY updated LIMIT ?",
+        (milliseconds(before), limit),
+    )
+    return [session for (session,) in rows]
+
+
 def user_value(db: sqlite3.Connection, user: str, name: str) -> UserValue | None:
     row: tuple[bytes, str] | None = db.execute(
         "SELECT value, kind FROM user_value WHERE user = ? AND name = ?", (user, name)
     ).fetchone()
     return None if row is None else UserValue(name, *row)
+
+
+def user_values(db: sqlite3.Connection, user: str) -> list[UserValue]:
+    rows = db.execute(
+        "SELECT name, value, kind FROM user_value WHERE user = ? ORDER BY name", (user,)
+    )
+    return [UserValue(*row) for row in rows]
 
 
 def _info(row: _SettledRow) -> SessionInfo:

@@ -16,9 +16,12 @@ from itertools import chain
 from pathlib import Path
 from typing import cast
 
+from msgspec.structs import replace
+
 from parlour.errors import StoreUnavailable
-from parlour.events import encode_chunk
+from parlour.stores.sqlite_copy import chunks_until, copy_chunk
 from parlour.stores.sqlite_file import BUSY_MILLISECONDS, digest, explain, milliseconds
+from parlour.stores.sqlite_scrub import Scan
 from parlour.stores.store import (
     Append,
     Appended,
@@ -26,6 +29,7 @@ from parlour.stores.store import (
     Fenced,
     Outcome,
     Posted,
+    Reclaimed,
     Repeated,
     Snapshot,
 )
@@ -111,6 +115,8 @@ class Writer:
             self._posted.setdefault(key, set()).add(command)
         self.held: OrderedDict[str, Held] = OrderedDict()
         self.erased = False
+        self.unscrubbed = bool(self._number("SELECT count(*) FROM meta WHERE name = 'unscrubbed'"))
+        self._erasures = 0
         self._dirty: dict[int, Held] = {}
         self._rows: list[object] = []
         self._changes: _Changes | None = None
@@ -158,14 +164,14 @@ class Writer:
         if not held.fresh:
             del self.held[session]
 
-    def checkpoint(self, *, scrub: bool = False) -> None:
-        """Move the write-ahead log into the file; `scrub` also empties it.
+    def checkpoint(self, *, scrub: bool = False) -> bool:
+        """Move the write-ahead log into the file; `scrub` also empties it, and tells if it could.
 
         May raise sqlite3.Error.
         """
         if not scrub:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            return
+            return False
         # Nobody waits here for a reader that takes its time; the next idle moment tries again.
         self._db.execute("PRAGMA busy_timeout = 0")
         try:
@@ -173,6 +179,49 @@ class Writer:
         finally:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         self.erased = self.erased and bool(busy)
+        return not busy
+
+    def scrub(self, scan: Scan) -> bool:
+        """Overwrite what deleting has left behind in the next pages; False if somebody reads these.
+
+        May raise sqlite3.Error and OSError.
+        """
+        self.settle()
+        if not self.checkpoint(scrub=True):
+            return False
+        # A page that is kept in memory would bring back what is overwritten in the file.
+        self._db.execute("PRAGMA shrink_memory")
+        if scan.page == 1:
+            scan.erasures, scan.last = self._erasures, self._number("PRAGMA page_count")
+        scan.go_on(self._number("PRAGMA page_size"))
+        if scan.done and scan.erasures == self._erasures:
+            self._note_scrubbed()
+        return True
+
+    def _note_scrubbed(self) -> None:
+        self._db.execute("DELETE FROM meta WHERE name = 'unscrubbed'")
+        self.unscrubbed = False
+
+    def reclaim(self, *, compact: bool) -> Reclaimed:
+        """Drop what closed sessions do not need, and give free pages back to the disk if wanted.
+
+        May raise sqlite3.Error.
+        """
+        size = self._number("PRAGMA page_size")
+        before = self._number("PRAGMA page_count")
+        dropped = self._db.execute(
+            "DELETE FROM snapshot WHERE session IN (SELECT key FROM session WHERE closed = 1)"
+        ).rowcount
+        if compact:
+            self.settle()
+            self._db.execute("VACUUM")
+            self._note_scrubbed()
+        self.checkpoint(scrub=True)
+        return Reclaimed(
+            freed=max(0, before - self._number("PRAGMA page_count")) * size,
+            free=self._number("PRAGMA freelist_count") * size,
+            snapshots=dropped,
+        )
 
     # Work other than appends; called by `perform`, inside its transaction.
 
@@ -238,6 +287,35 @@ class Writer:
         self._undo.append(lambda: waiting.discard(command))
         return Posted(fresh=True)
 
+    def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+        row = self._db.execute(
+            "SELECT key, user, title FROM session WHERE id = ?", (session,)
+        ).fetchone()
+        if row is None:
+            return None
+        source = self.held.get(session)
+        chunks = chunks_until(self._db, row[0], upto, [] if source is None else source.fresh)
+        claim = self.create(append.session, row[1], append.at) if chunks else None
+        if claim is None:
+            return None
+        held = self.held[append.session]
+        for id_, first, _, command in chunks:
+            self._chunk += 1
+            copy_chunk(self._db, id_, new=self._chunk, session=held.key, upto=upto)
+            held.fresh.append(self._chunk)
+            if command is not None:
+                held.commands[command] = first
+        held.head = upto
+        self._dirty[held.key] = held
+        self._db.execute("UPDATE session SET title = ? WHERE key = ?", (row[2], held.key))
+        self._take([replace(append, epoch=held.epoch, after=upto)], careful=True)
+        return replace(claim, head=held.head, due=held.due)
+
+    def erase_user(self, user: str) -> int:
+        done = self._db.execute("DELETE FROM user_value WHERE user = ?", (user,))
+        self._note_erasure()
+        return done.rowcount
+
     def erase(self, session: str) -> bool:
         key = self._key_of(session)
         if key is None:
@@ -256,8 +334,14 @@ class Writer:
         if held is not None:
             del self.held[session]
             self._undo.append(lambda: self.held.update({session: held}))
-        self.erased = True
+        self._note_erasure()
         return True
+
+    def _note_erasure(self) -> None:
+        """Remember, even if this process ends now, that something is left to be scrubbed."""
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('unscrubbed', 1)")
+        self._erasures += 1
+        self.erased = self.unscrubbed = True
 
     # Transactions.
 
@@ -306,20 +390,20 @@ class Writer:
                 command = None
                 if entry.command:
                     command = digest(entry.command)
-                    if careful or not entry.records:
+                    if careful or not entry.count:
                         first = self._known(held.key, held, command)
                     else:
                         first = held.commands.get(command)
                     if first is not None:
                         outcomes.append(Repeated(entry.command, first if first <= after else 0))
                         break
-                    if entry.records:
+                    if entry.count:
                         held.commands[command] = seq
-                count = len(entry.records)
+                count = entry.count
                 if count:
                     self._chunk = chunk = self._chunk + 1
                     held.fresh.append(chunk)
-                    rows += (chunk, held.key, seq, count, at, command, encode_chunk(entry.records))
+                    rows += (chunk, held.key, seq, count, at, command, entry.data)
                     seq += count
             else:
                 self._accept(append, held, seq - 1, fresh)

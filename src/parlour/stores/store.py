@@ -12,17 +12,19 @@ from typing import Protocol
 from msgspec import Struct
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """Records that stand or fall together; `command` is the client's id that caused them, or "".
 
-    Without records it only takes `command` out of the inbox: it was refused and left no trace.
+    `data` is a JSON array of `count` events. Without records it only takes `command` out of the
+    inbox: it was refused and left no trace.
     """
 
     command: str
-    records: tuple[bytes, ...]
+    data: bytes = b"[]"
+    count: int = 0
 
 
-class UserValue(Struct, frozen=True):
+class UserValue(Struct, frozen=True, gc=False):
     """A variable of a user, set by a session: JSON and the Python kind it had (see `session`)."""
 
     name: str
@@ -30,14 +32,14 @@ class UserValue(Struct, frozen=True):
     kind: str = ""
 
 
-class Snapshot(Struct, frozen=True):
+class Snapshot(Struct, frozen=True, gc=False):
     """The folded state of a session just after record `seq`, in bytes only the engine can read."""
 
     seq: int
     data: bytes
 
 
-class Append(Struct, frozen=True, kw_only=True):
+class Append(Struct, frozen=True, kw_only=True, gc=False):
     """One session's next records, in order.
 
     `epoch` is what `claim` or `create` gave, `after` the seq of the record that the first one
@@ -57,7 +59,7 @@ class Append(Struct, frozen=True, kw_only=True):
     closed: bool = False
 
 
-class Appended(Struct, frozen=True):
+class Appended(Struct, frozen=True, gc=False):
     """All of an `Append` is durable; `last` is the seq of its last record."""
 
     last: int
@@ -92,13 +94,20 @@ class Claim(Struct, frozen=True, kw_only=True):
     due: float | None = None
 
 
-class Chunk(Struct, frozen=True):
+class Chunk(Struct, frozen=True, gc=False):
     """Stored records `first` … `first + count - 1`: a JSON array of events, written at `at`."""
 
     first: int
     count: int
     at: float
     data: bytes
+
+
+class Cursor(Struct, frozen=True, order=True):
+    """A session's place in a listing, whatever else is written there meanwhile."""
+
+    updated: float
+    id: str
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True):
@@ -112,6 +121,11 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     title: str = ""
     closed: bool = False
     due: float | None = None
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where the next page of a listing begins that ends here."""
+        return Cursor(self.updated, self.id)
 
 
 class Posted(Struct, frozen=True):
@@ -128,7 +142,58 @@ class PostedCommand(Struct, frozen=True):
     data: bytes
 
 
-class Store(Protocol):
+class Reclaimed(Struct, frozen=True):
+    """What `reclaim` did, in bytes: `freed` for the disk, `free` for records that are to come.
+
+    `snapshots` counts those that were dropped.
+    """
+
+    freed: int = 0
+    free: int = 0
+    snapshots: int = 0
+
+
+class Reading(Protocol):
+    """What may be asked of a store without owning it: nothing here changes anything."""
+
+    async def open(self) -> None:
+        """Make ready; check the schema. Called once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything. May be called twice."""
+        ...
+
+    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
+        """Chunks that hold records after `after`, in order; at least `limit` records if there are.
+
+        The first chunk may begin at or before `after`. An unknown session has no chunks.
+        """
+        ...
+
+    async def find(self, session: str) -> SessionInfo | None:
+        """What is known of a session."""
+        ...
+
+    async def sessions(
+        self, user: str | None = None, *, before: Cursor | None = None, limit: int = 50
+    ) -> Sequence[SessionInfo]:
+        """Sessions, of one user or of all, last updated first; by id where that is the same.
+
+        `before` is the cursor of the last one of the page before. Only records move `updated`.
+        """
+        ...
+
+    async def user_value(self, user: str, name: str) -> UserValue | None:
+        """A variable of a user; one whose value is JSON null is a deleted one."""
+        ...
+
+    async def user_values(self, user: str) -> Sequence[UserValue]:
+        """All variables of a user, by name, without the deleted ones."""
+        ...
+
+
+class Store(Reading, Protocol):
     """Keeps the logs of many sessions.
 
     Ordering: records of a session are numbered 1, 2, 3 … in the order of their appends; the order
@@ -185,27 +250,6 @@ class Store(Protocol):
         """The seq of the first record that `command` caused; None if it is not in the log."""
         ...
 
-    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
-        """Chunks that hold records after `after`, in order; at least `limit` records if there are.
-
-        The first chunk may begin at or before `after`. An unknown session has no chunks.
-        """
-        ...
-
-    async def find(self, session: str) -> SessionInfo | None:
-        """What is known of a session."""
-        ...
-
-    async def sessions(
-        self, user: str | None = None, *, before: float | None = None, limit: int = 50
-    ) -> Sequence[SessionInfo]:
-        """Sessions, of one user or of all, last updated first; `before` pages by `updated`.
-
-        Those updated at the same time as the last of a page come with it, so that none is skipped:
-        a page may be longer than `limit`. Only records move `updated`.
-        """
-        ...
-
     async def count(self, user: str) -> int:
         """How many sessions of this user are not closed."""
         ...
@@ -218,10 +262,39 @@ class Store(Protocol):
         """Open sessions last updated before that time, longest idle first."""
         ...
 
-    async def user_value(self, user: str, name: str) -> UserValue | None:
-        """A variable of a user; one whose value is JSON null is a deleted one."""
+    async def ended(self, before: float, limit: int = 1000) -> Sequence[str]:
+        """Closed sessions last updated before that time, longest ended first."""
+        ...
+
+    async def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+        """A new session of the same user: records 1 … `upto` of `session`, then what `append` adds.
+
+        All in one transaction; the caller owns the new one. `append.session` is its id,
+        `append.after` is `upto`, `append.epoch` is not looked at. Commands that caused the copied
+        records are known in the copy too; inbox and snapshot are not copied. None if there is no
+        such session, if it has fewer records, or if the new id is taken.
+        """
         ...
 
     async def erase(self, session: str) -> bool:
         """Remove everything of a session and fence its owner; False if there is none."""
+        ...
+
+    async def erase_user(self, user: str) -> int:
+        """Remove the variables of a user, and say how many; sessions are erased one by one."""
+        ...
+
+    async def scrub(self) -> None:
+        """Return when nothing that was erased can be found in what the store wrote.
+
+        Raises `StoreUnavailable` if somebody who reads an older state keeps it from that.
+        """
+        ...
+
+    async def reclaim(self, *, compact: bool = False) -> Reclaimed:
+        """Drop the snapshots of closed sessions, and count what is free.
+
+        `compact` gives what is free back to the disk. Writing waits meanwhile, for as long as
+        writing everything once takes, and the disk needs as much space again for that time.
+        """
         ...

@@ -27,10 +27,12 @@ class VirtualClock:
         while self._monotonic < until and not event.is_set():
             moved, here = self._moved, asyncio.ensure_future(event.wait())
             there = asyncio.ensure_future(moved.wait())
-            await asyncio.wait({here, there}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (here, there):
-                task.cancel()
-            await asyncio.gather(here, there, return_exceptions=True)
+            try:
+                await asyncio.wait({here, there}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (here, there):
+                    task.cancel()
+                await asyncio.gather(here, there, return_exceptions=True)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; whoever waited for less than that goes on."""

@@ -121,12 +121,12 @@ class CommandContract(ContractBase):
     async def test_an_entry_without_records_only_empties_the_inbox(self, store: Store) -> None:
         ann = await owner(store)
         await store.post(ann.session, "refused", b"{}")
-        assert await ann.append(ann.next(Entry("refused", ()))) == Appended(0)
+        assert await ann.append(ann.next(Entry("refused"))) == Appended(0)
         assert not await store.inbox(ann.session)
         assert await store.outcome(ann.session, "refused") is None
         assert await store.post(ann.session, "refused", b"{}") == Posted(fresh=True)
         assert await ann.say("now", command="refused") == Appended(1)
-        assert await ann.append(ann.next(Entry("refused", ()))) == Repeated("refused", 1)
+        assert await ann.append(ann.next(Entry("refused"))) == Repeated("refused", 1)
 
     @scenario("P2", "P4")
     async def test_32_posters_and_an_owner_lose_and_repeat_nothing(self, store: Store) -> None:

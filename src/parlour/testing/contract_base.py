@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 from unittest import SkipTest
 
+from parlour.events import encode_chunk
 from parlour.stores.store import (
     Append,
     Appended,
@@ -95,7 +96,7 @@ class Owner:
 
 def entry(*texts: str, command: str = "") -> Entry:
     """Records that stand or fall together."""
-    return Entry(command, tuple(record(text) for text in texts))
+    return Entry(command, encode_chunk(record(text) for text in texts), len(texts))
 
 
 def session_id(number: int) -> str:

@@ -18,9 +18,12 @@ from __future__ import annotations
 
 from parlour.testing.command_contract import CommandContract
 from parlour.testing.durability_contract import DurabilityContract
+from parlour.testing.ends_contract import EndsContract
 from parlour.testing.log_contract import LogContract
 from parlour.testing.session_contract import SessionContract
 
 
-class StoreContract(LogContract, CommandContract, SessionContract, DurabilityContract):
+class StoreContract(
+    LogContract, CommandContract, SessionContract, EndsContract, DurabilityContract
+):
     """All tests of a store; see the module's docstring for the two hooks."""

@@ -11,12 +11,13 @@ import logging
 from collections.abc import (
     Awaitable,
     Callable,
-    Coroutine,
     Generator,
     MutableMapping,
     Sequence,
 )
+from contextvars import Context
 from functools import partial
+from types import coroutine
 from typing import Any
 
 from msgspec import UNSET, Raw
@@ -48,7 +49,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _MAX_MALFORMED = 20
 _MAX_TASKS = 64
-_HELLO_SECONDS = 10.0
 _TOO_SLOW = 4008
 _NO_HELLO = 4000
 _MALFORMED = 4001
@@ -61,6 +61,7 @@ class WebSocketEndpoint:
     def __init__(self, engine: Engine, identity: Identity) -> None:
         self._engine = engine
         self._identity = identity
+        self._flusher = Flusher()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
@@ -70,7 +71,31 @@ class WebSocketEndpoint:
             return
         await send({"type": "websocket.accept"})
         user = self._identity.user_from(scope["headers"])
-        await Connection(self._engine, self._identity, receive, send, user).run()
+        connection = Connection(
+            self._engine, self._identity, receive, send, user=user, flusher=self._flusher
+        )
+        await connection.run()
+
+
+class Flusher:
+    """Lets connections send once in a turn of the loop, by one callback for all of them."""
+
+    def __init__(self) -> None:
+        self._connections: list[Connection] = []
+
+    def add(self, connection: Connection) -> None:
+        if not self._connections:
+            # What is sent for many belongs to nobody's context, least of all to a handler's.
+            asyncio.get_running_loop().call_soon(self._flush, context=Context())
+        self._connections.append(connection)
+
+    def _flush(self) -> None:
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            try:
+                connection.flush()
+            except Exception:
+                log.exception("a connection could not be flushed")
 
 
 class Connection:
@@ -82,7 +107,9 @@ class Connection:
         identity: Identity,
         receive: Receive,
         send: Send,
+        *,
         user: str | None,
+        flusher: Flusher,
     ) -> None:
         self._engine = engine
         self._identity = identity
@@ -95,6 +122,7 @@ class Connection:
         self._limit = engine.settings.limits.listener_bytes
         self._sending: asyncio.Task[None] | None = None
         self._flushes = False
+        self._flusher = flusher
         self._drained = asyncio.Event()
         self._ending: tuple[int, str] | None = None
         self._malformed = 0
@@ -119,10 +147,15 @@ class Connection:
     def live(self, session: str, seq: int) -> None:
         self._put(native.encode_live(session, seq))
 
+    def ended(self, session: str, refusal: Refused) -> None:
+        self._detach(session)
+        self._refuse(refusal, session)
+
     # -- life -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        deadline = self._loop.call_later(_HELLO_SECONDS, self._check_hello)
+        patience = self._engine.settings.limits.hello_seconds
+        deadline = self._loop.call_later(patience, self._check_hello)
         try:
             while True:
                 message = await self._receive()
@@ -161,56 +194,81 @@ class Connection:
         if self._ending is not None:
             return
         self._outbox.append(frame)
-        self._waiting += len(frame)
-        # What one turn of the loop brings is bounded by others; slow is who does not take it.
-        if self._waiting > self._limit and self._sending is not None:
-            self._outbox.clear()
-            self._waiting = 0
-            self.end(_TOO_SLOW, "this client reads too slowly; attach again after your place")
-            return
         if not self._flushes:
             self._flush_soon()
+        if self._sending is not None:
+            self._check_pace(frame)
+
+    def _check_pace(self, frame: str) -> None:
+        """What one turn of the loop brings is bounded by others; slow is who does not take it."""
+        self._waiting += len(frame)
+        if self._waiting > self._limit:
+            self._outbox.clear()
+            self._waiting = 0
+            for session in tuple(self._attached):
+                self._detach(session)  # its places are free for when it returns
+            self.end(_TOO_SLOW, "this client reads too slowly; attach again after your place")
 
     def _flush_soon(self) -> None:
         if not self._flushes:
             self._flushes = True
-            self._loop.call_soon(self._flush)
+            self._flusher.add(self)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Send what is ready; while the socket is full, a task waits for it."""
         self._flushes = False
+        if self._sending is not None:
+            return
+        outbox = self._outbox
+        if outbox:
+            text = outbox[0] if len(outbox) == 1 else "\n".join(outbox)
+            outbox.clear()
+            self._begin({"type": "websocket.send", "text": text})
+        if self._ending is not None and self._sending is None and self._ending[0] != _GONE:
+            code, reason = self._ending
+            self._ending = (_GONE, "")
+            self._begin({"type": "websocket.close", "code": code, "reason": reason})
         if self._sending is None:
-            sending = self._send_all()
-            try:
-                waited_for = sending.send(None)
-            except StopIteration:
-                return
-            except OSError:
-                return  # the reader is told of the end
-            self._sending = self._loop.create_task(_go_on(sending, waited_for))
-            self._sending.add_done_callback(self._sent)
+            self._drained.set()
+
+    def _begin(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            sending = self._send(message).__await__()
+            waited_for = next(sending)
+        except StopIteration:
+            return
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - its socket is gone
+            self._lost(error)
+            return
+        self._sending = self._loop.create_task(_go_on(sending, waited_for))
+        self._sending.add_done_callback(self._sent)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending = None
-        if not task.cancelled() and task.exception() is None and self._outbox:
+        self._waiting = sum(map(len, self._outbox))
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._lost(error)
+        elif self._outbox or self._ending is not None:
             self._flush_soon()
+        if not self._outbox:
+            self._drained.set()
 
-    async def _send_all(self) -> None:
-        send = self._send
-        while outbox := self._outbox:
-            text = outbox[0] if len(outbox) == 1 else "\n".join(outbox)
-            outbox.clear()
-            self._waiting = 0
-            await send({"type": "websocket.send", "text": text})
+    def _lost(self, error: BaseException) -> None:
+        """The socket takes nothing more; the reader is told of its end."""
+        if not isinstance(error, OSError):
+            log.debug("a socket failed: %s", type(error).__name__)
+        self._ending = (_GONE, "")
+        self._outbox.clear()
         self._drained.set()
-        if self._ending is not None and self._ending[0] != _GONE:
-            code, reason = self._ending
-            self._ending = (_GONE, "")
-            await send({"type": "websocket.close", "code": code, "reason": reason})
 
     async def _pause(self) -> None:
         """Wait until what was read from the store has left."""
-        if self._outbox or self._sending is not None:
+        if self._outbox and self._sending is None:
+            self.flush()
+        if self._sending is not None:
             self._drained.clear()
             await self._drained.wait()
 
@@ -396,32 +454,24 @@ def _plain_command(frame: StopFrame | SignalFrame | CloseFrame) -> Command:
             return Close(id=frame.id)
 
 
-async def _go_on(sending: Coroutine[Any, Any, None], waited_for: Any) -> None:
+async def _go_on(sending: Generator[Any, Any, None], waited_for: Any) -> None:
     """Finish in a task what was begun outside of one and has to wait."""
-    try:
-        await _Begun(sending, waited_for)
-    except OSError:
-        return  # the reader is told of the end
+    await _go_on_from(sending, waited_for)
 
 
-class _Begun(Awaitable[None]):
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waited_for: Any) -> None:
-        self._coroutine = coroutine
-        self._waited_for = waited_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        waited_for = self._waited_for
-        while True:
-            try:
-                yield waited_for
-            except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
-                step = partial(self._coroutine.throw, error)
-            else:
-                step = partial(self._coroutine.send, None)
-            try:
-                waited_for = step()
-            except StopIteration:
-                return
+@coroutine
+def _go_on_from(sending: Generator[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            yield waited_for
+        except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
+            step = partial(sending.throw, error)
+        else:
+            step = partial(next, sending)
+        try:
+            waited_for = step()
+        except StopIteration:
+            return
 
 
 def _own(value: Raw) -> Raw:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import html
 import logging
-import mimetypes
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files as package_files
-from typing import Any, NamedTuple
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -27,6 +24,8 @@ from parlour.settings import Settings
 from parlour.stores.address import files_for, open_store, secret_for
 from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
 from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
+from parlour.web.assets import Assets
+from parlour.web.office import Office
 
 log = logging.getLogger("parlour.web")
 
@@ -41,6 +40,11 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+_FOREIGN: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Type"],
+}
+"""What pages of the listed origins may do here; they have no cookie of ours, but a token."""
 _STATUS = {
     "unknown_session": 404,
     "unknown_file": 404,
@@ -55,7 +59,9 @@ _SHOWN_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp",
 class WebApplication:
     """An app's server as an ASGI application; mountable under any path.
 
-    The engine lives as long as the ASGI lifespan. `store` is an address like `memory:` or
+    The engine lives as long as the ASGI lifespan. Within another application, which does not pass
+    that on, `lifespan` is the other's: `Starlette(routes=[Mount("/chat", chat)],
+    lifespan=chat.lifespan)`, and the same with FastAPI. `store` is an address like `memory:` or
     `sqlite:///parlour.db`, `origins` are other sites whose pages may talk to this one.
     """
 
@@ -70,7 +76,8 @@ class WebApplication:
         self._app = app
         self._store = store
         self._settings = settings
-        self._origins = tuple(origins)
+        self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
+        self._assets = Assets()
         self._endpoint: WebSocketEndpoint | None = None
         self._engine: Engine | None = None
         self._identity: Identity | None = None
@@ -82,7 +89,8 @@ class WebApplication:
                 Route("/files/{session}/{file}", self._download),
                 Route("/healthz", self._health),
             ],
-            lifespan=self._lifespan,
+            middleware=[Middleware(CORSMiddleware, **_FOREIGN, allow_origins=self._origins)],
+            lifespan=self.lifespan,
         )
 
     @property
@@ -104,7 +112,8 @@ class WebApplication:
         await self._routes(scope, receive, send)
 
     @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
+        """Runs the engine, as the lifespan of this application or of the one it is mounted in."""
         secret = await asyncio.to_thread(secret_for, self._store)
         self._identity = Identity(secret, self._origins)
         engine = Engine(
@@ -114,7 +123,7 @@ class WebApplication:
             secret=secret,
             settings=self._settings,
         )
-        async with engine:
+        async with engine, self._office(engine):
             self._engine = engine
             self._endpoint = WebSocketEndpoint(engine, self._identity)
             try:
@@ -123,34 +132,34 @@ class WebApplication:
                 self._engine = None
                 self._endpoint = None
 
+    def _office(self, engine: Engine) -> AbstractAsyncContextManager[object]:
+        # A store in memory has no place where an operator could find the way in.
+        in_memory = self._store.startswith("memory:")
+        return nullcontext() if in_memory else Office(engine, self._store)
+
     # -- pages ------------------------------------------------------------------------------
 
     async def _page(self, request: Request) -> Response:
-        page = _page_file("index.html")
-        if page is None:
-            return Response("The web page is not installed.", 404, media_type="text/plain")
-        title = html.escape(self._app.title)
-        response = Response(
-            page.content.replace(b"{{title}}", title.encode()),
-            media_type="text/html",
-            headers=_HEADERS,
-        )
+        page = self._assets.page().replace("{{title}}", html.escape(self._app.title))
+        response = Response(page, media_type="text/html", headers=_HEADERS)
         self._set_cookie(request, response)
         return response
 
     async def _asset(self, request: Request) -> Response:
-        name: str = request.path_params["name"]
-        asset = _page_file(name) if name != "index.html" else None
+        asset = self._assets.find(request.path_params["name"])
         if asset is None:
             return Response("Not found", 404, media_type="text/plain", headers=_HEADERS)
         headers = {**_HEADERS, "ETag": asset.tag, "Vary": "Accept-Encoding"}
+        # the chat may be a part of other sites' pages, and there is nothing of anybody in it
+        headers["Access-Control-Allow-Origin"] = "*"
+        if asset.lasts:
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
         if request.headers.get("if-none-match") == asset.tag:
             return Response(status_code=304, headers=headers)
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
-            return Response(asset.packed, media_type=kind, headers=headers)
-        return Response(asset.content, media_type=kind, headers=headers)
+            return Response(asset.packed, media_type=asset.kind, headers=headers)
+        return Response(asset.content, media_type=asset.kind, headers=headers)
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -206,6 +215,12 @@ class WebApplication:
             type_=request.headers.get("content-type", ""),
             limit=limits.upload_bytes,
         )
+        try:
+            await engine.authorise(session, user)
+        except Refused:
+            # It was erased meanwhile.
+            await asyncio.to_thread(engine.files.erase, session)
+            raise
         content = {"id": ref.id, "name": ref.name, "type": ref.type, "size": ref.size}
         return JSONResponse(content, 201, headers=_HEADERS)
 
@@ -240,20 +255,3 @@ def _problem(refusal: Refused) -> Response:
         headers["Retry-After"] = f"{max(1, round(refusal.retry_after))}"
     content: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     return JSONResponse(content, _STATUS.get(refusal.code, 400), headers=headers)
-
-
-class _Asset(NamedTuple):
-    content: bytes
-    packed: bytes
-    tag: str
-
-
-@cache
-def _page_file(name: str) -> _Asset | None:
-    """An asset of the page; None if it has no such file (`name` has no folders in it)."""
-    known = {entry.name: entry for entry in package_files("parlour.web").joinpath("page").iterdir()}
-    entry = known.get(name)
-    if entry is None or not entry.is_file():
-        return None
-    content = entry.read_bytes()
-    return _Asset(content, gzip.compress(content, mtime=0), f'"{sha256(content).hexdigest()[:20]}"')

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import time
 import webbrowser
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from parlour.app import App, load_app
 from parlour.errors import AppNotLoaded
 from parlour.settings import Settings, load_settings
 from parlour.web.application import WebApplication
+from parlour.web.patience import hurried
 
 log = logging.getLogger("parlour.web")
 
@@ -30,6 +32,7 @@ for the 5 ms of Python's default when it comes back from the disk."""
 _COLLECT = (20_000, 20, 50)
 """A round leaves no cycles behind, so the collector need not look so often."""
 _BACKLOG = 2048
+_SAY_AGAIN_SECONDS = 60.0
 _PLAN = "PARLOUR_RUN"
 
 
@@ -62,7 +65,8 @@ def serve(plan: ServePlan) -> None:
         config = _config(plan, "parlour.web.serving:application", factory=True)
         ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
         return
-    server = _Server(_config(plan, build(plan, app)))
+    patience = _settings(plan, app).limits.hello_seconds
+    server = _Server(_config(plan, build(plan, app), patience=patience))
     server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(3)
@@ -76,20 +80,42 @@ def application() -> WebApplication:
 
 def build(plan: ServePlan, app: App) -> WebApplication:
     """The application that a plan asks for."""
-    settings = app.settings or _settings(plan)
+    settings = _settings(plan, app)
     return WebApplication(app, store=plan.store, settings=settings, origins=plan.origins)
 
 
-def _settings(plan: ServePlan) -> Settings:
+def _settings(plan: ServePlan, app: App) -> Settings:
+    if app.settings is not None:
+        return app.settings
     folder = Path(plan.app.partition(":")[0]).resolve().parent
     settings = load_settings(folder, os.environ)
     return msgspec.structs.replace(settings, development=True) if plan.watch else settings
+
+
+class _OnceInAWhile(logging.Filter):
+    """Says what a client's bytes provoke once a minute and in a line, however many do it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._again: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not message.startswith(("Invalid ", "Unsupported ")):
+            return True
+        record.exc_info = None
+        now = time.monotonic()
+        if now < self._again.get(message, 0.0):
+            return False
+        self._again[message] = now + _SAY_AGAIN_SECONDS
+        return True
 
 
 class _Server(uvicorn.Server):
     """Tunes the process for one busy event loop, once everything is loaded."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").addFilter(_OnceInAWhile())
         await super().startup(sockets)
         sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
@@ -113,11 +139,15 @@ class _Server(uvicorn.Server):
             os._exit(0)
 
 
-def _config(plan: ServePlan, app: WebApplication | str, *, factory: bool = False) -> uvicorn.Config:
+def _config(
+    plan: ServePlan, app: WebApplication | str, *, patience: float = 0.0, factory: bool = False
+) -> uvicorn.Config:
     folder = Path(plan.app.partition(":")[0]).resolve().parent
     return uvicorn.Config(
         app,
         factory=factory,
+        # A reloading server hands its configuration to another process, which takes no such class.
+        http="h11" if factory else hurried(patience),
         ws="websockets-sansio",
         ws_max_size=2 * 1024 * 1024,
         ws_per_message_deflate=False,

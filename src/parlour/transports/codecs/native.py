@@ -1,7 +1,7 @@
 """The native dialect, as docs/wire.md specifies it: JSON frames, one a line. Pure.
 
-What is sent of an event is the log's own bytes; what concerns only the app is left out, so that a
-frame says which records it covers. `encode_records` is called once for each commit.
+What is sent of events is the log's own bytes, wherever nothing in them concerns only the app.
+`encode_records` is called once for each commit.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from parlour.events import (
     SessionOpened,
     TextStreamed,
     UnknownEvent,
+    encode_chunk,
     encode_event,
 )
 from parlour.settings import Limits
@@ -139,54 +140,51 @@ def _decode(line: str) -> ClientFrame | Refused:
 # -- records --------------------------------------------------------------------------------
 
 
-def _as_is(_event: Any) -> None:
-    """The log's bytes go out as they are."""
-
-
 def _without_owner(_event: SessionOpened) -> bytes:
     return b'{"type":"SessionOpened"}'
 
 
-def _without_detail(event: RoundFinished) -> bytes | None:
-    if not event.detail and not event.again:
-        return None
+def _without_detail(event: RoundFinished) -> bytes:
     return encode_event(replace(event, detail="", again=False))
 
 
-PUBLIC: Mapping[type[Event], Callable[[Any], bytes | None]] = {
+PUBLIC: Mapping[type[Event], Callable[[Any], bytes]] = {
     SessionOpened: _without_owner,
-    MessageAdded: _as_is,
-    RoundStarted: _as_is,
+    MessageAdded: encode_event,
+    RoundStarted: encode_event,
     RoundFinished: _without_detail,
-    QuestionAsked: _as_is,
-    QuestionAnswered: _as_is,
-    AnswerRejected: _as_is,
-    QuestionClosed: _as_is,
-    MessagesTaken: _as_is,
-    SessionClosed: _as_is,
+    QuestionAsked: encode_event,
+    QuestionAnswered: encode_event,
+    AnswerRejected: encode_event,
+    QuestionClosed: encode_event,
+    MessagesTaken: encode_event,
+    SessionClosed: encode_event,
 }
-"""What users are shown: for each event, what is sent instead of the log's bytes (None: those)."""
+"""What users are shown, and how; of every other event they learn that it has a place."""
+
+_AS_IS = frozenset({RoundFinished, *(kind for kind in PUBLIC if PUBLIC[kind] is encode_event)})
+"""These are sent as the log has them, except for a round's end that tells the operator more."""
+_DETAILS = b'"detail":', b'"again":'
 
 
 def encode_records(
-    session: str,
-    first: int,
-    at: float,
-    events: Sequence[Event | UnknownEvent],
-    data: Sequence[bytes],
+    session: str, first: int, at: float, events: Sequence[Event | UnknownEvent], data: bytes
 ) -> str:
-    """The `records` frame for consecutive records from seq `first`; `data` are their log bytes."""
-    shown: list[str] = []
-    for seq, (event, raw) in enumerate(zip(events, data, strict=True), first):
-        change = PUBLIC.get(type(event))  # type: ignore[arg-type]
-        if change is not None:
-            shown.append(f"[{seq},{(change(event) or raw).decode()}]")
+    """The `records` frame for consecutive records from seq `first`; `data` is their log's array."""
+    # Somebody may have said a word like that of a detail: he is answered as well, if slower.
+    if not _AS_IS.issuperset(map(type, events)) or _DETAILS[0] in data or _DETAILS[1] in data:
+        data = encode_chunk(map(_shown, events))
     frame = (
-        f'{{"t":"records","session":"{session}","after":{first - 1},'
-        f'"upto":{first + len(data) - 1},"at":{at:.3f},"records":[{",".join(shown)}]}}'
+        f'{{"t":"records","session":"{session}","after":{first - 1},"at":{at:.3f},'
+        f'"records":{data.decode()}}}'
     )
     # A form's schema goes out as its author wrote it: a line break in it would end the frame.
-    return frame.replace("\n", " ")
+    return frame.replace("\n", " ") if "\n" in frame else frame
+
+
+def _shown(event: Event | UnknownEvent) -> bytes:
+    encode = PUBLIC.get(type(event))  # type: ignore[arg-type]
+    return b"null" if encode is None else encode(event)
 
 
 class _Delta(Struct, tag_field="t", tag="delta"):

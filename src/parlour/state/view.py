@@ -1,0 +1,111 @@
+"""What a handler may read, brought forward event by event: the same live and in a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from parlour.events import (
+    AnyEvent,
+    MessageAdded,
+    QuestionAnswered,
+    QuestionAsked,
+    VariableDeleted,
+    VariableSet,
+)
+from parlour.state.model import Heard, Link, Outside, RoundState, Said, Stored, View, Window
+
+PART = 16
+"""New messages become a block when they are this many."""
+_LONG = 4096
+"""Messages stand in one block with others up to this many characters."""
+
+Entry = tuple[int, AnyEvent, float]
+"""Something of a round's log: its seq, the event, and when it was recorded."""
+
+
+def longer(heard: Heard, said: Said, window: Window) -> Heard:
+    """The newest messages, with one more."""
+    more = len(said.text)
+    if heard.length and heard.size + more >= _LONG:
+        heard = _blocked(heard, window)
+    link, length, size = Link(said, heard.newest), heard.length + 1, heard.size + more
+    heard = Heard(heard.blocks, link, length, size)
+    return heard if length < PART and size < _LONG else _blocked(heard, window)
+
+
+def _blocked(heard: Heard, window: Window) -> Heard:
+    """The newest messages are a block now; those before that nobody needs any more are gone."""
+    blocks = (*heard.blocks, (heard.size, heard.tail))
+    messages = sum([len(block) for _, block in blocks])
+    total = sum([size for size, _ in blocks])
+    drop = 0
+    for size, block in blocks[:-1]:
+        if messages - len(block) < window.messages and total <= window.bytes:
+            break
+        messages, total, drop = messages - len(block), total - size, drop + 1
+    return Heard(blocks[drop:])
+
+
+def bring_forward(view: View, entry: Entry, window: Window) -> View:
+    """What can be read after an event of the round's log, as `evolve` makes it."""
+    seq, event, at = entry
+    match event:
+        case VariableSet():
+            variables = {
+                name: value for name, value in view.variables.items() if name != event.name
+            }
+            variables[event.name] = Stored(event.value, event.kind)
+            return View(variables, view.heard, view.files)
+        case VariableDeleted():
+            variables = {
+                name: value for name, value in view.variables.items() if name != event.name
+            }
+            return View(variables, view.heard, view.files)
+        case MessageAdded():
+            said = Said(seq, event.role, event.text, event.files, at)
+            return View(view.variables, longer(view.heard, said, window), view.files + event.files)
+        case QuestionAsked():
+            said = Said(seq, "bot", event.text, (), at)
+            return View(view.variables, longer(view.heard, said, window), view.files)
+        case QuestionAnswered():
+            said = Said(seq, "user", event.text, event.files, at)
+            return View(view.variables, longer(view.heard, said, window), view.files + event.files)
+        case _:
+            return view
+
+
+def comes_from_outside(running: RoundState) -> list[Entry]:
+    """What the round's handler did not cause, in order: answers, messages, variables."""
+    entries = [_outside(item) for item in running.outside]
+    entries += [
+        (effect.settled, effect.outcome, effect.settled_at)
+        for effect in running.journal.values()
+        if isinstance(effect.outcome, QuestionAnswered)
+    ]
+    return sorted(entries, key=_place)
+
+
+def view_at(running: RoundState, seq: int, window: Window) -> View:
+    """What the round's handler could read when record `seq` was the newest."""
+    entries: list[Entry] = [
+        (effect.seq, effect.event, effect.at) for effect in running.journal.values()
+    ]
+    return bring_all(
+        running.base,
+        [entry for entry in entries + comes_from_outside(running) if entry[0] <= seq],
+        window,
+    )
+
+
+def bring_all(view: View, entries: Iterable[Entry], window: Window) -> View:
+    for entry in sorted(entries, key=_place):
+        view = bring_forward(view, entry, window)
+    return view
+
+
+def _outside(item: Outside) -> Entry:
+    return item.seq, item.event, item.at
+
+
+def _place(entry: Entry) -> int:
+    return entry[0]

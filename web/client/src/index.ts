@@ -1,0 +1,12 @@
+/** Parlour's wire for TypeScript: a client without a screen. */
+
+export { Client, type ClientOptions } from "./client";
+export type { Connection, ConnectionState } from "./connection";
+export type { Answer, Conversation, Trouble } from "./conversation";
+export type { BotItem, Item, NoticeItem, QuestionItem, UserItem } from "./items";
+export type { Outgoing } from "./outbox";
+export { type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";
+export { memoryShelf, type Shelf, storageShelf } from "./shelf";
+export { Transcript } from "./transcript";
+export { fileAddress, type Upload, UploadFailed, type UploadOptions, upload } from "./upload";
+export type * from "./wire";

@@ -1,0 +1,155 @@
+/** What travels, as types: version 1 of the wire (docs/wire.md). Nothing here does anything. */
+
+export const VERSION = 1;
+
+export interface FileRef {
+  id: string;
+  name: string;
+  type?: string;
+  size?: number;
+}
+
+export interface Limits {
+  message_bytes?: number;
+  upload_bytes?: number;
+  files_per_message?: number;
+}
+
+// -- from the client --------------------------------------------------------------------------
+
+/** A command before it knows its session and its id. */
+export type Command =
+  | { t: "say"; text: string; files?: string[] }
+  | { t: "answer"; question: number; value?: unknown; text?: string; files?: string[] }
+  | { t: "stop"; round?: number }
+  | { t: "signal"; name: string; data?: unknown }
+  | { t: "close" };
+
+export type ClientFrame =
+  | { t: "hello"; versions: number[]; resume?: string }
+  | { t: "open"; id: string }
+  | { t: "attach"; session: string; after: number }
+  | { t: "detach"; session: string }
+  | (Command & { session: string; id: string })
+  | { t: "ping" };
+
+// -- from the server --------------------------------------------------------------------------
+
+export interface Hello {
+  t: "hello";
+  version: number;
+  user: string;
+  resume?: string;
+  limits?: Limits;
+}
+
+/** Durable records: the i-th is number `after + 1 + i`; null stands for one not shown to users. */
+export interface Records {
+  t: "records";
+  session: string;
+  after: number;
+  at?: number;
+  records: (Event | null)[];
+}
+
+export interface Live {
+  t: "live";
+  session: string;
+}
+
+export interface Delta {
+  t: "delta";
+  session: string;
+  round: number;
+  path: string;
+  offset: number;
+  text: string;
+}
+
+export interface Ack {
+  t: "ack";
+  session: string;
+  id: string;
+  seq: number;
+}
+
+export interface Refused {
+  t: "refused";
+  session?: string;
+  id?: string;
+  code: string;
+  message: string;
+  retry_after?: number;
+}
+
+export type ServerFrame = Hello | Records | Live | Delta | Ack | Refused | { t: "pong" };
+
+// -- events -----------------------------------------------------------------------------------
+
+export interface Option {
+  value: unknown;
+  label: string;
+  description?: string;
+}
+
+/** What is asked for, by its `kind`; any may have a `default`. */
+export type Question = { default?: unknown } & (
+  | {
+      kind: "text";
+      min_length?: number;
+      max_length?: number;
+      pattern?: string;
+      multiline?: boolean;
+    }
+  | { kind: "number"; integer?: boolean; minimum?: number; maximum?: number }
+  | { kind: "confirm"; yes?: string; no?: string }
+  | { kind: "date"; minimum?: string; maximum?: string }
+  | { kind: "choice"; options: Option[]; many?: boolean; minimum?: number; maximum?: number }
+  | { kind: "file"; accept?: string[]; minimum?: number; maximum?: number; max_bytes?: number }
+  | { kind: "form"; schema?: Record<string, unknown> }
+);
+
+export type RoundStatus = "done" | "failed" | "stopped" | "diverged";
+
+/** Fields with their default value are left out, so nearly all of them may be missing. */
+export type Event =
+  | { type: "SessionOpened" }
+  | {
+      type: "MessageAdded";
+      role: "user" | "bot";
+      text?: string;
+      files?: FileRef[];
+      path?: string;
+      command?: string;
+    }
+  | { type: "RoundStarted"; round: number; cause?: string; source?: number }
+  | {
+      type: "RoundFinished";
+      round: number;
+      status: RoundStatus;
+      reason?: string;
+      error?: string;
+      command?: string;
+    }
+  | { type: "MessagesTaken"; path?: string; sources?: number[] }
+  | {
+      type: "QuestionAsked";
+      path?: string;
+      text?: string;
+      question: Question;
+      deadline?: number;
+      note?: string;
+    }
+  | {
+      type: "QuestionAnswered";
+      question: number;
+      value?: unknown;
+      text?: string;
+      files?: FileRef[];
+      command?: string;
+    }
+  | { type: "AnswerRejected"; question: number; text?: string; reason?: string; command?: string }
+  | { type: "QuestionClosed"; question: number; reason?: "timeout" | "withdrawn" }
+  | { type: "SessionClosed"; reason?: "closed" | "expired" | "erased" };
+
+export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;

@@ -1,0 +1,129 @@
+/**
+ * One chat on a page: where its server is, which conversation is shown, what this browser and this
+ * tab remember of it. What it looks like it does not know.
+ */
+
+import { Client, type Conversation, type Shelf, storageShelf, webSocket } from "@parlour/client";
+import { Attention } from "./attention";
+import { Visits } from "./visits";
+
+export interface ChatOptions {
+  /** The server's address, with its path prefix. */
+  base: URL;
+  /** Whether the page is ours: then the conversation stands in its address. */
+  standalone: boolean;
+}
+
+export class Chat {
+  readonly base: URL;
+  readonly standalone: boolean;
+  readonly client: Client;
+  conversation: Conversation;
+  /** What lasts as long as this browser keeps it. */
+  readonly browser: Shelf;
+  readonly visits: Visits;
+  readonly attention: Attention;
+
+  #prefix: string;
+  #listeners = new Set<() => void>();
+
+  constructor({ base, standalone }: ChatOptions) {
+    this.base = base;
+    this.standalone = standalone;
+    this.#prefix = `parlour:${base.host === location.host ? "" : base.host}${base.pathname}:`;
+    this.browser = storageShelf(() => localStorage, this.#prefix);
+    this.visits = new Visits(this.browser);
+    this.client = new Client({
+      pipe: webSocket(socketAddress(base)),
+      shelf: (id) => this.#kept(id),
+    });
+    this.conversation = this.client.enter(this.#remembered());
+    this.attention = new Attention(this);
+    this.client.subscribe(() => this.#changed());
+  }
+
+  /** What lasts as long as this tab; a session's own, or with "" what belongs to none. */
+  tab(session: string): Shelf {
+    return storageShelf(() => sessionStorage, this.#prefix + (session && `${session}:`));
+  }
+
+  /** What the client keeps: who the user is as long as the browser can, all else with the tab. */
+  #kept(session: string): Shelf {
+    const tab = this.tab(session);
+    const place = (name: string) => (name === "token" ? this.browser : tab);
+    return {
+      read: (name) => place(name).read(name),
+      write: (name, value) => place(name).write(name, value),
+    };
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Shows another conversation; without an id, a new one. */
+  enter(session = ""): void {
+    this.client.leave(this.conversation);
+    this.conversation = this.client.enter(session);
+    this.#remember(session, "push");
+    this.#changed();
+  }
+
+  /** The address under which a conversation can be opened in a tab of its own. */
+  href(session = ""): string {
+    const address = this.standalone
+      ? new URL(location.pathname, location.href)
+      : new URL(this.base);
+    if (session) address.searchParams.set("s", session);
+    return address.href;
+  }
+
+  /** Begins, and minds the world until what is returned is called. */
+  start(): () => void {
+    const wake = () => this.client.connection.wake();
+    const unhide = () => !document.hidden && wake();
+    const turn = () => {
+      const session = this.#remembered();
+      if (session === this.conversation.session) return;
+      this.client.leave(this.conversation);
+      this.conversation = this.client.enter(session);
+      this.#changed();
+    };
+    const end = new AbortController();
+    const { signal } = end;
+    // "offline" may not concern the way to this server, so it is asked whether it lives
+    for (const name of ["online", "offline", "pageshow"]) addEventListener(name, wake, { signal });
+    if (this.standalone) addEventListener("popstate", turn, { signal });
+    document.addEventListener("visibilitychange", unhide, { signal });
+    this.client.connection.start();
+    return () => {
+      end.abort();
+      this.client.connection.stop();
+    };
+  }
+
+  #changed(): void {
+    const { session } = this.conversation;
+    if (session && session !== this.#remembered()) this.#remember(session, "replace");
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** The conversation that a reload comes back to. */
+  #remembered(): string {
+    if (this.standalone) return new URL(location.href).searchParams.get("s") ?? "";
+    return String(this.tab("").read("session") ?? "");
+  }
+
+  #remember(session: string, way: "push" | "replace"): void {
+    if (!this.standalone) this.tab("").write("session", session || null);
+    else if (way === "push") history.pushState(null, "", this.href(session));
+    else history.replaceState(null, "", this.href(session));
+  }
+}
+
+function socketAddress(base: URL): string {
+  const address = new URL("ws", base);
+  address.protocol = base.protocol === "https:" ? "wss:" : "ws:";
+  return address.href;
+}

@@ -1,0 +1,109 @@
+/** The conversation: everything that was said, followed to its end while the reader is there. */
+
+import type { Item, Outgoing } from "@parlour/client";
+import { type ComponentChildren, Fragment } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Earlier, useBacklog } from "./backlog";
+import { Follow } from "./follow";
+import { Icon } from "./icons";
+import { useSurroundings } from "./surroundings";
+import { useTexts } from "./texts";
+import { Turn, UnderwayTurn } from "./turns";
+
+interface TranscriptProps {
+  heading: string;
+  follow: { current: Follow | null };
+  children: ComponentChildren;
+}
+
+export function Transcript({ heading, follow, children }: TranscriptProps) {
+  const texts = useTexts();
+  const { chat } = useSurroundings();
+  const scroller = useRef<HTMLElement>(null);
+  const column = useRef<HTMLDivElement>(null);
+  const [away, setAway] = useState(false);
+  useEffect(() => {
+    if (!scroller.current || !column.current) return;
+    const made = new Follow(scroller.current, column.current, setAway);
+    follow.current = made;
+    return () => made.end();
+  }, [follow]);
+
+  const { conversation } = chat;
+  const { transcript, underway } = conversation;
+  const backlog = useBacklog(transcript, scroller);
+  const { items, live, round, streams, questions } = transcript;
+  const working = round > 0 && live;
+  const shown = items.length + underway.length;
+  return (
+    <>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <section id="scroller" tabIndex={0} aria-label={texts.conversation} ref={scroller}>
+        <div class="column" ref={column}>
+          {live && backlog.from > 0 && <Earlier {...backlog} scroller={scroller} />}
+          <div
+            id="transcript"
+            role="log"
+            aria-live="polite"
+            aria-busy={streams.size > 0 || !live}
+            aria-label={texts.messages}
+          >
+            <Turns items={items.slice(backlog.from)} underway={underway} offline={!live} />
+          </div>
+          {working && !questions.length && !streams.size && <Typing />}
+          {live && !working && !shown && !transcript.closed && (
+            <div class="empty">
+              <p class="greeting">{heading}</p>
+              <p>{texts.begin}</p>
+            </div>
+          )}
+          {children}
+        </div>
+      </section>
+      <div class="float">
+        {away && (
+          <button type="button" id="jump" onClick={() => follow.current?.toEnd(true)}>
+            <Icon name="down" />
+            {texts.jump}
+          </button>
+        )}
+      </div>
+    </>
+  );
+}
+
+interface TurnsProps {
+  items: Item[];
+  underway: Outgoing[];
+  offline: boolean;
+}
+
+function Turns({ items, underway, offline }: TurnsProps) {
+  const texts = useTexts();
+  const { unreadFrom } = useSurroundings().chat.attention;
+  const last = underway.length ? undefined : items.at(-1);
+  return (
+    <>
+      {items.map((item) => (
+        <Fragment key={item.key}>
+          {item.key === unreadFrom && <p class="unread">{texts.newMessages}</p>}
+          <Turn item={item} last={item === last} />
+        </Fragment>
+      ))}
+      {underway.map((outgoing) => (
+        <UnderwayTurn key={`c:${outgoing.id}`} outgoing={outgoing} offline={offline} />
+      ))}
+    </>
+  );
+}
+
+function Typing() {
+  const texts = useTexts();
+  return (
+    <div class="typing" role="img" aria-label={texts.answering}>
+      <span />
+      <span />
+      <span />
+    </div>
+  );
+}

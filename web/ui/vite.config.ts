@@ -1,0 +1,34 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vite";
+
+/** KaTeX brings its fonts in three formats; `typeset.ts` adds those that browsers of today take. */
+const withoutFontFaces: Plugin = {
+  name: "without-font-faces",
+  enforce: "pre",
+  transform(code, id) {
+    if (!/katex[^/]*\.css/.test(id)) return null;
+    return code.replace(/@font-face\s*\{[^}]*\}/g, "");
+  },
+};
+
+export default defineConfig({
+  root: fileURLToPath(new URL(".", import.meta.url)),
+  base: "./",
+  publicDir: "page",
+  plugins: [withoutFontFaces],
+  build: {
+    outDir: "../../src/parlour/web/page",
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: false,
+    assetsInlineLimit: 0,
+    rolldownOptions: {
+      input: "src/element.tsx",
+      output: {
+        entryFileNames: "static/parlour-chat.js",
+        chunkFileNames: "static/[name]-[hash].js",
+        assetFileNames: "static/[name]-[hash][extname]",
+      },
+    },
+  },
+});
