@@ -1,0 +1,142 @@
+"""A disk of one's own that fills up, breaks and is mended: ext4 on a loop device in a small tmpfs.
+
+The file under the loop device is sparse: when others fill the tmpfs, the file system on it has room
+and its writes fail with EIO, as on a disk that dies. Then ext4 gives up its journal and is read
+only, until it is unmounted, checked and mounted again. Where mounting is not permitted a plain
+folder stands in, which can be full (by a limit of the process) but cannot break.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+class Disk:
+    """A folder, and what can happen to it."""
+
+    faults: frozenset[str] = frozenset()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def break_down(self) -> None:
+        raise NotImplementedError
+
+    def mend(self) -> None:
+        """Whatever it was, it is over; nobody has a file open there."""
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[None]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class LoopDisk(Disk):
+    """Ext4 on a sparse file in a tmpfs that has room for it; for root, with loop devices."""
+
+    faults = frozenset({"full", "broken-disk", "dying-disk", "read-only"})
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self._ends = contextlib.ExitStack()
+        self._base = folder.with_name(folder.name + ".base")
+        self._image = self._base / "image"
+        super().__init__(folder)
+        with contextlib.ExitStack() as ends:
+            self._base.mkdir()
+            _mount("-t", "tmpfs", "-o", f"size={size + size // 4}", "tmpfs", self._base)
+            ends.callback(_unmount, self._base)
+            with self._image.open("wb") as image:
+                image.truncate(size)
+            _run("mkfs.ext4", "-q", "-F", self._image)
+            self._mount()
+            ends.callback(_unmount, folder)
+            self._ends = ends.pop_all()
+
+    def _mount(self) -> None:
+        # What is deleted becomes a hole in the file again.
+        _mount("-o", "loop,discard", self._image, self.folder)
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        ballast = self.folder / "ballast"
+        _fill(ballast)
+        try:
+            yield
+        finally:
+            ballast.unlink(missing_ok=True)
+
+    def break_down(self) -> None:
+        _fill(self._base / "ballast")
+
+    def mend(self) -> None:
+        (self._base / "ballast").unlink(missing_ok=True)
+        _unmount(self.folder)
+        # 1: there was something to correct, and it is corrected.
+        _run("e2fsck", "-p", "-f", self._image, allowed=(0, 1))
+        self._mount()
+
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[None]:
+        _mount("-o", "remount,ro", self.folder)
+        try:
+            yield
+        finally:
+            _mount("-o", "remount,rw", self.folder)
+
+    def close(self) -> None:
+        self._ends.close()
+        shutil.rmtree(self._base, ignore_errors=True)
+
+
+def disk_at(folder: Path, size: int = 48 * MIB) -> Disk:
+    """The best disk that can be had here."""
+    if os.geteuid() == 0 and shutil.which("mkfs.ext4") and shutil.which("e2fsck"):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            return LoopDisk(folder, size)
+    return Disk(folder)
+
+
+def _fill(ballast: Path) -> None:
+    """Write until there is no room, in ever smaller pieces."""
+    with ballast.open("wb", buffering=0) as file:
+        size = MIB
+        while size >= 512:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+
+
+def _mount(*arguments: str | Path) -> None:
+    _run("mount", *arguments)
+
+
+def _unmount(folder: Path) -> None:
+    """Whoever just died may hold it for a moment; at last it goes from view, held or not."""
+    for _ in range(40):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _run("umount", folder)
+            return
+        time.sleep(0.05)
+    _run("umount", "-l", folder, allowed=(0, 32))
+
+
+def _run(*command: str | Path, allowed: tuple[int, ...] = (0,)) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, check=False)
+    if done.returncode not in allowed:
+        raise subprocess.CalledProcessError(
+            done.returncode, [str(part) for part in command], done.stdout, done.stderr
+        )
