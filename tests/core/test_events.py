@@ -17,6 +17,7 @@ from parlour.events import (
     decode_event,
     encode_chunk,
     encode_event,
+    encode_events,
     split_chunk,
 )
 from parlour.questions import ChoiceQuestion, Option, TextQuestion
@@ -37,6 +38,7 @@ def test_a_chunk_gives_back_its_events_in_their_order(several):
     chunk = encode_chunk(map(encode_event, several))
 
     assert decode_chunk(chunk) == several
+    assert encode_events(several) == chunk
     assert [decode_event(raw) for raw in split_chunk(chunk)] == several
     assert [bytes(raw) for raw in split_chunk(chunk)] == [encode_event(event) for event in several]
 

@@ -66,6 +66,7 @@ from parlour.state import (
     next_round,
     open_session,
     overdue,
+    view_at,
 )
 from strategies import DEEP, hostile_json, mutated
 
@@ -379,6 +380,68 @@ def test_so_many_of_the_newest_commands_are_remembered_as_the_window_says():
         assert state.recent.seq(f"c{number}") == number + 2
     assert state.recent.seq("c0") is None
     assert state.recent.seq("") is None
+
+
+_happenings = st.lists(
+    st.tuples(
+        st.sampled_from(["reply", "set", "delete", "ask", "sleep"]),
+        st.booleans(),
+        st.integers(0, 2),
+    ),
+    max_size=60,
+)
+
+
+@given(_happenings)
+def test_what_a_handler_could_read_at_any_record_of_its_round_is_known_afterwards(happenings):
+    window = Window(messages=4)
+    states = [
+        fold([(OPENED, NOW), (RoundStarted(round=1, cause="open"), NOW)], State(window=window))
+    ]
+    for count, (what, by_handler, pick) in enumerate(happenings):
+        path, name = (f"{what}#{count}" if by_handler else ""), f"v{pick}"
+        events: list[Event] = []
+        if what == "set":
+            events = [VariableSet(name=name, value=Raw(b"%d" % count), path=path)]
+        elif what == "delete":
+            events = [VariableDeleted(name=name, path=path)]
+        elif what == "reply":
+            role = "bot" if by_handler else "user"
+            events = [MessageAdded(role=role, text=f"said {count}" * 200 * pick, path=path)]
+        elif what == "sleep":
+            events = [TimerSet(path=f"sleep#{count}", due=NOW)]
+        else:
+            seq = states[-1].seq + 1
+            asked = QuestionAsked(path=f"ask#{count}", text="?", question=TextQuestion())
+            answered = QuestionAnswered(
+                question=seq,
+                value=Raw(b'"a"'),
+                text="a",
+                files=(FileRef(id=f"f{count}", name="a"),),
+            )
+            events = [asked, answered] if by_handler else [asked]
+        for event in events:
+            states.append(going(states[-1], event))
+
+    running = states[-1].round
+    assert running is not None
+    for state in states:
+        found = view_at(running, state.seq, window)
+        assert found.variables == state.view.variables
+        assert found.files == state.view.files
+        kept = min(len(found.history), window.messages)
+        assert found.history[-kept:] == state.view.history[-kept:]
+
+
+def test_the_newest_commands_are_remembered_and_old_ones_forgotten():
+    window = Window(commands=64)
+    state = fold([(OPENED, NOW)], State(window=window))
+    for number in range(500):
+        state = going(state, SignalReceived(name="ping", command=f"c{number}"))
+
+    assert [state.recent.seq(f"c{number}") for number in range(468, 500)] == list(range(470, 502))
+    assert state.recent.seq("c0") is None
+    assert sum(map(len, (state.recent.new, state.recent.young, state.recent.old))) <= 64 + 16
 
 
 # -- what a command causes ------------------------------------------------------------------
