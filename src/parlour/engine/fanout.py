@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from parlour.engine.commit import Commit
-from parlour.engine.reading import PageSize
+from parlour.engine.reading import weight_of
 from parlour.errors import Refused
 from parlour.events import SessionClosed, TextStreamed, decode_chunk, encode_events
 from parlour.stores.store import Chunk
@@ -25,6 +25,7 @@ _SHARE = 4
 """A page of the past, and what is held back meanwhile, may each fill this part of a listener."""
 _COMMIT_WEIGHT = 300
 """What a commit weighs in memory beside its data, about."""
+_RECORDS = 256
 _MOST = 2**53
 
 Pause = Callable[[], Awaitable[None]]
@@ -183,23 +184,23 @@ class Subscription:
             self._listener.delta(self.session, delta)
 
     async def _read_past(self) -> None:
-        size = PageSize(self._share)
         # One record that is known comes first: it tells whether the log goes so far, and whether
         # it ends there.
         known = min(1, self.place)
         believed = False
         while not self.over:
-            limit = size.records + known
-            chunks = await self._engine.store.read(self.session, self.place - known, limit)
+            chunks = await self._engine.store.read(
+                self.session, self.place - known, _RECORDS + known, limit_bytes=self._share
+            )
             if known and not chunks and not believed:
                 await self._doubt()
                 known, believed = min(1, self.place), True
                 continue
             told = await self._tell_page(chunks)
-            if self.over or (told < size.records and self._join()):
+            whole = told < _RECORDS and weight_of(chunks) < self._share
+            if self.over or (whole and self._join()):
                 return
             known = 0
-            size.learn(chunks)
             await self._take_breath()
 
     async def _doubt(self) -> None:

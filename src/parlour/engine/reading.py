@@ -15,48 +15,27 @@ from parlour.events import (
     decode_chunk,
 )
 from parlour.state import Said, State, fold
-from parlour.stores.store import Chunk, Reading
+from parlour.stores.store import PAGE_BYTES, Chunk, Reading
 
-_PAGE_BYTES = 1024 * 1024
-_FIRST = 32
-_MOST = 256
+_RECORDS = 256
 _SAID = (b"MessageAdded", b"QuestionAsked", b"QuestionAnswered")
-
-
-class PageSize:
-    """How many records to ask a store for at once, so that they weigh about `weight` bytes.
-
-    What records weigh is known only when they are there: so it begins with a few, and no page is
-    so long that one of the largest records would be more than a machine takes.
-    """
-
-    __slots__ = ("_weight", "records")
-
-    def __init__(self, weight: int = _PAGE_BYTES) -> None:
-        self._weight = weight
-        self.records = _FIRST
-
-    def learn(self, chunks: Sequence[Chunk]) -> None:
-        """Let the next page be as long as a page of records like these may be."""
-        weight = sum(len(chunk.data) for chunk in chunks)
-        count = sum(chunk.count for chunk in chunks)
-        fitting = self._weight * count // max(1, weight)
-        self.records = max(1, min(fitting, 4 * self.records, _MOST))
 
 
 async def read_chunks(store: Reading, session: str, after: int) -> AsyncGenerator[Chunk]:
     """The chunks that hold records after `after`, in order, until the newest."""
-    size = PageSize()
     place = after
-    while True:
-        chunks = await store.read(session, place, size.records)
+    while chunks := await store.read(session, place, _RECORDS):
         for chunk in chunks:
             yield chunk
-        last = chunks[-1].first + chunks[-1].count - 1 if chunks else place
-        if last < place + size.records:
+        last = chunks[-1].first + chunks[-1].count - 1
+        if last < place + _RECORDS and weight_of(chunks) < PAGE_BYTES:
             return
         place = last
-        size.learn(chunks)
+
+
+def weight_of(chunks: Sequence[Chunk]) -> int:
+    """How many bytes of records these are."""
+    return sum(len(chunk.data) for chunk in chunks)
 
 
 async def read_records(store: Reading, session: str, after: int) -> AsyncGenerator[Record]:
@@ -91,17 +70,23 @@ async def read_history(store: Reading, session: str, before: int | None, limit: 
         high = min(high, before)
     pages: list[list[Said]] = []
     missing = limit
-    size = PageSize()
     while high > 1 and missing > 0:
-        low = max(0, high - 1 - size.records)
-        chunks = await store.read(session, low, high - 1 - low)
-        page = [said for chunk in chunks for said in _said_in(chunk) if low < said.seq < high]
+        low = max(0, high - 1 - _RECORDS)
+        page = await _said_between(store, session, low, high)
         pages.append(page)
         missing -= len(page)
         high = low + 1
-        size.learn(chunks)
     found = list(chain.from_iterable(reversed(pages)))
     return found[-limit:] if missing < 0 else found
+
+
+async def _said_between(store: Reading, session: str, low: int, high: int) -> list[Said]:
+    """The messages after seq `low` and before seq `high`."""
+    found: list[Said] = []
+    while low < high - 1 and (chunks := await store.read(session, low, high - 1 - low)):
+        found += [said for chunk in chunks for said in _said_in(chunk) if low < said.seq < high]
+        low = chunks[-1].first + chunks[-1].count - 1
+    return found
 
 
 def _said_in(chunk: Chunk) -> list[Said]:

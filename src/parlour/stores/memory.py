@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from parlour.errors import StoreUnavailable
 from parlour.events import encode_chunk, split_chunk
 from parlour.stores.store import (
+    PAGE_BYTES,
     Append,
     Appended,
     Chunk,
@@ -111,13 +112,17 @@ class MemoryStore:
         log = self._opened().get(session)
         return None if log is None else log.seqs.get(command)
 
-    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
+    async def read(
+        self, session: str, after: int, limit: int = 1000, *, limit_bytes: int = PAGE_BYTES
+    ) -> Sequence[Chunk]:
         log = self._opened().get(session)
         if log is None or after >= log.head:
             return []
         place = max(bisect_right(log.chunks, after + 1, key=lambda chunk: chunk.first) - 1, 0)
         end, until = place, min(max(after, 0) + limit, log.head)
-        while end < len(log.chunks) and log.chunks[end].first <= until:
+        weight = 0
+        while end < len(log.chunks) and log.chunks[end].first <= until and weight < limit_bytes:
+            weight += len(log.chunks[end].data)
             end += 1
         return log.chunks[place:end]
 

@@ -26,6 +26,7 @@ from parlour.stores.sqlite_file import FileLock, check_folder, connect, explain,
 from parlour.stores.sqlite_scrub import Scan, Scrubber
 from parlour.stores.sqlite_writer import MANY, Work, Writer
 from parlour.stores.store import (
+    PAGE_BYTES,
     Append,
     Chunk,
     Claim,
@@ -139,9 +140,13 @@ class SqliteStore:
         fresh = self._fresh(session)
         return await self._read(lambda db: reads.outcome(db, session, command, fresh))
 
-    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
+    async def read(
+        self, session: str, after: int, limit: int = 1000, *, limit_bytes: int = PAGE_BYTES
+    ) -> Sequence[Chunk]:
         fresh = self._fresh(session)
-        return await self._read(lambda db: reads.read(db, session, after, limit, fresh))
+        return await self._read(
+            lambda db: reads.read(db, session, after, (limit, limit_bytes), fresh)
+        )
 
     async def find(self, session: str) -> SessionInfo | None:
         fresh = self._fresh(session)

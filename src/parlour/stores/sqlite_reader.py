@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 from parlour.errors import StoreUnavailable
 from parlour.stores import sqlite_reads as reads
 from parlour.stores.sqlite_file import check_owner, connect_to_read, explain
-from parlour.stores.store import Chunk, Cursor, SessionInfo, UserValue
+from parlour.stores.store import PAGE_BYTES, Chunk, Cursor, SessionInfo, UserValue
 
 T = TypeVar("T")
 
@@ -48,9 +48,11 @@ class SqliteReader:
         if connection is not None:
             connection.close()
 
-    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
+    async def read(
+        self, session: str, after: int, limit: int = 1000, *, limit_bytes: int = PAGE_BYTES
+    ) -> Sequence[Chunk]:
         return await self._ask(
-            lambda db: reads.read(db, session, after, limit, _fresh(db, session))
+            lambda db: reads.read(db, session, after, (limit, limit_bytes), _fresh(db, session))
         )
 
     async def find(self, session: str) -> SessionInfo | None:

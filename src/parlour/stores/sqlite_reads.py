@@ -39,7 +39,10 @@ def outcome(db: sqlite3.Connection, session: str, command: str, fresh: str) -> i
     return None if row is None else row[0]
 
 
-def read(db: sqlite3.Connection, session: str, after: int, limit: int, fresh: str) -> list[Chunk]:
+def read(
+    db: sqlite3.Connection, session: str, after: int, limits: tuple[int, int], fresh: str
+) -> list[Chunk]:
+    limit, limit_bytes = limits
     arguments: dict[str, object] = {
         "session": session,
         "after": after,
@@ -47,11 +50,13 @@ def read(db: sqlite3.Connection, session: str, after: int, limit: int, fresh: st
         "fresh": fresh,
     }
     chunks: list[Chunk] = []
-    until = max(after, 0) + limit
+    until, weight = max(after, 0) + limit, 0
     for chunk in _stored(db, arguments):
-        if chunk.first + chunk.count - 1 > after:
+        last = chunk.first + chunk.count - 1
+        if last > after:
             chunks.append(chunk)
-            if chunk.first + chunk.count - 1 >= until:
+            weight += len(chunk.data)
+            if last >= until or weight >= limit_bytes:
                 return chunks
     return chunks
 

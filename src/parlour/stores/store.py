@@ -11,6 +11,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+PAGE_BYTES = 1024 * 1024
+"""About how much of a log is read at once, where the reader does not say."""
+
 
 class Entry(Struct, frozen=True, gc=False):
     """Records that stand or fall together; `command` is the client's id that caused them, or "".
@@ -164,10 +167,15 @@ class Reading(Protocol):
         """Let go of everything. May be called twice."""
         ...
 
-    async def read(self, session: str, after: int, limit: int = 1000) -> Sequence[Chunk]:
-        """Chunks that hold records after `after`, in order; at least `limit` records if there are.
+    async def read(
+        self, session: str, after: int, limit: int = 1000, *, limit_bytes: int = PAGE_BYTES
+    ) -> Sequence[Chunk]:
+        """Chunks that hold records after `after`, in order and without a gap.
 
-        The first chunk may begin at or before `after`. An unknown session has no chunks.
+        The last one is that with which `limit` records or `limit_bytes` bytes of data are reached,
+        or the log's end; so a page that reaches neither is the last one, and no page is longer
+        than its bound and one chunk. The first chunk may begin at or before `after`. An unknown
+        session has no chunks.
         """
         ...
 

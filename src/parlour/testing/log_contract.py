@@ -8,6 +8,7 @@ import asyncio
 
 from parlour.events import encode_chunk
 from parlour.stores.store import (
+    PAGE_BYTES,
     Append,
     Appended,
     Fenced,
@@ -155,6 +156,30 @@ class LogContract(ContractBase):
                 if len(found) > 1:
                     assert found[-1].first <= after + limit, "and hardly more"
         assert await log(store, ann.session, page=3) == await log(store, ann.session)
+
+    @scenario("P12")
+    async def test_a_page_ends_with_the_chunk_that_fills_its_bytes(self, store: Store) -> None:
+        ann = await owner(store)
+        for number in range(30):
+            await ann.say(*(f"{number}.{part}" + "x" * 1000 for part in range(1 + number % 3)))
+        chunks = await log(store, ann.session)
+        for after in (0, 1, 4, ann.head - 1):
+            for limit_bytes in (1, 1000, 5000, 20_000, 1_000_000):
+                found = await store.read(ann.session, after, limit_bytes=limit_bytes)
+                first = chunks.index(found[0])
+                assert list(found) == chunks[first : first + len(found)], "without a gap"
+                assert found[0].first <= after + 1
+                assert sum(len(chunk.data) for chunk in found[:-1]) < limit_bytes
+                ends = found[-1].first + found[-1].count - 1 == ann.head
+                assert ends or sum(len(chunk.data) for chunk in found) >= limit_bytes
+
+    @scenario("P12")
+    async def test_a_page_is_bounded_where_its_reader_does_not_say(self, store: Store) -> None:
+        ann = await owner(store)
+        for _ in range(5):
+            await ann.say("x" * (PAGE_BYTES // 2))
+        assert len(await store.read(ann.session, 0)) == 2
+        assert len(await log(store, ann.session)) == 5
 
     @scenario("P17")
     async def test_an_unknown_session_has_nothing(self, store: Store) -> None:
