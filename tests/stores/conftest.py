@@ -8,6 +8,7 @@ pytest.register_assert_rewrite(
     "parlour.testing.command_contract",
     "parlour.testing.session_contract",
     "parlour.testing.ends_contract",
+    "parlour.testing.thread_contract",
     "parlour.testing.durability_contract",
 )
 

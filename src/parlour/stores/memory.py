@@ -15,21 +15,29 @@ from msgspec.structs import replace
 from parlour.errors import StoreUnavailable
 from parlour.events import encode_chunk, split_chunk
 from parlour.stores.store import (
+    EXCERPT,
+    EXCERPT_BEFORE,
     PAGE_BYTES,
+    SEARCHED,
     Append,
     Appended,
+    Branch,
     Chunk,
     Claim,
     Cursor,
     Entry,
     Fenced,
     Outcome,
+    Passage,
     Posted,
     PostedCommand,
     Reclaimed,
     Repeated,
     SessionInfo,
+    Share,
     Snapshot,
+    Thread,
+    Unindexed,
     UserValue,
 )
 
@@ -53,6 +61,11 @@ class _Log:
     chunks: list[Chunk] = field(default_factory=list[Chunk])
     seqs: dict[str, int] = field(default_factory=dict[str, int])
     inbox: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    thread: str = ""
+    origin: str = ""
+    upto: int = 0
+    found: Passage | None = None
+    """What can be found of it: from its first record on."""
 
 
 class MemoryStore:
@@ -61,6 +74,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}
         self._values: dict[tuple[str, str], UserValue] = {}
+        self._shares: dict[str, Share] = {}
         self._epoch = 0
         self._open = False
 
@@ -74,7 +88,7 @@ class MemoryStore:
         logs = self._opened()
         if session in logs:
             return None
-        log = logs[session] = _Log(session, user, at, at, self._next_epoch())
+        log = logs[session] = _Log(session, user, at, at, self._next_epoch(), thread=session)
         return _claim(log)
 
     async def claim(self, session: str) -> Claim | None:
@@ -167,7 +181,9 @@ class MemoryStore:
         self._opened()
         return [value for (whose, _), value in sorted(self._values.items()) if whose == user]
 
-    async def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+    async def fork(
+        self, session: str, upto: int, append: Append, *, branch: bool = False
+    ) -> Claim | None:
         logs = self._opened()
         source = logs.get(session)
         if source is None or source.head < upto or append.session in logs:
@@ -183,12 +199,90 @@ class MemoryStore:
             title=source.title,
             chunks=chunks,
             seqs={command: seq for command, seq in source.seqs.items() if seq <= upto},
+            thread=source.thread if branch else append.session,
         )
+        if branch:
+            log.origin, log.upto = session, upto
         self._append(log, replace(append, epoch=log.epoch, after=upto))
         return _claim(log)
 
     async def erase(self, session: str) -> bool:
-        return self._opened().pop(session, None) is not None
+        found = self._opened().pop(session, None) is not None
+        self._shares = {t: share for t, share in self._shares.items() if share.session != session}
+        return found
+
+    async def threads(
+        self,
+        user: str,
+        *,
+        words: Sequence[str] = (),
+        before: Cursor | None = None,
+        limit: int = 50,
+    ) -> Sequence[Thread]:
+        newest: dict[str, _Log] = {}
+        matching: dict[str, _Log] = {}
+        for log in sorted(self._of(user), key=_cursor, reverse=True):
+            newest.setdefault(log.thread, log)
+            if _holds(log, words):
+                matching.setdefault(log.thread, log)
+        found = [
+            Thread(id=thread, info=_info(log), excerpt=_excerpt(matching[thread], words))
+            for thread, log in newest.items()
+            if thread in matching and (before is None or _cursor(log) < before)
+        ]
+        return found[:limit]
+
+    async def branches(self, session: str) -> Sequence[Branch]:
+        logs = self._opened()
+        log = logs.get(session)
+        found = [] if log is None else [b for b in logs.values() if b.thread == log.thread]
+        found.sort(key=lambda each: (each.created, each.id))
+        return [Branch(info=_info(each), origin=each.origin, upto=each.upto) for each in found]
+
+    async def unindexed(self, user: str, limit: int = 100) -> Sequence[Unindexed]:
+        found = [
+            (log, 0 if log.found is None else log.found.upto)
+            for log in sorted(self._of(user), key=_cursor, reverse=True)
+        ]
+        behind = [
+            Unindexed(session=log.id, after=upto, head=log.head)
+            for log, upto in found
+            if upto < log.head
+        ]
+        return behind[:limit]
+
+    async def index(self, passages: Sequence[Passage]) -> None:
+        logs = self._opened()
+        for passage in passages:
+            log = logs.get(passage.session)
+            if log is None or passage.after != (0 if log.found is None else log.found.upto):
+                continue
+            before = log.found or Passage(session=log.id, after=0, upto=0)
+            log.found = replace(
+                passage,
+                after=0,
+                text=(before.text + passage.text)[:SEARCHED],
+                folded=(before.folded + passage.folded)[:SEARCHED],
+            )
+
+    async def share(self, share: Share) -> bool:
+        if share.session not in self._opened() or share.token in self._shares:
+            return False
+        self._shares[share.token] = share
+        return True
+
+    async def unshare(self, token: str) -> bool:
+        self._opened()
+        return self._shares.pop(token, None) is not None
+
+    async def shared(self, token: str) -> Share | None:
+        self._opened()
+        return self._shares.get(token)
+
+    async def shares(self, user: str, limit: int = 1000) -> Sequence[Share]:
+        logs = self._opened()
+        found = [share for share in self._shares.values() if logs[share.session].user == user]
+        return sorted(found, key=lambda share: (share.at, share.token), reverse=True)[:limit]
 
     async def erase_user(self, user: str) -> int:
         self._opened()
@@ -241,6 +335,9 @@ class MemoryStore:
     def _alive(self) -> Iterable[_Log]:
         return (log for log in self._opened().values() if not log.closed)
 
+    def _of(self, user: str) -> list[_Log]:
+        return [log for log in self._opened().values() if log.user == user]
+
     def _next_epoch(self) -> int:
         self._epoch += 1
         return self._epoch
@@ -280,6 +377,25 @@ def _cut(chunk: Chunk, upto: int) -> Chunk:
     if count == chunk.count:
         return chunk
     return Chunk(chunk.first, count, chunk.at, encode_chunk(split_chunk(chunk.data)[:count]))
+
+
+def _cursor(log: _Log) -> Cursor:
+    return Cursor(log.updated, log.id)
+
+
+def _holds(log: _Log, words: Sequence[str]) -> bool:
+    found = log.found
+    if found is None:
+        return not words
+    return all(word in found.title or word in found.folded for word in words)
+
+
+def _excerpt(log: _Log, words: Sequence[str]) -> str:
+    if not words or log.found is None:
+        return ""
+    place = log.found.folded.find(words[0])
+    start = max(place - EXCERPT_BEFORE, 0)
+    return "" if place < 0 else log.found.text[start : start + EXCERPT]
 
 
 def _claim(log: _Log) -> Claim:

@@ -1,4 +1,5 @@
 -- A Parlour store, schema version 1 (PRAGMA user_version), application id "Parl".
+-- What later versions add stands in files of their own.
 --
 -- `chunk` is written in the order of arrival and nothing else is written when a conversation goes
 -- on: each commit fills the last pages of one table, however many sessions it serves. What finds

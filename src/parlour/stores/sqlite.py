@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,25 +18,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any, TypeVar, cast
 
 from parlour.errors import StoreError, StoreUnavailable
 from parlour.stores import sqlite_reads as reads
+from parlour.stores import sqlite_threads as threads
 from parlour.stores.sqlite_file import FileLock, check_folder, connect, explain, prepare
 from parlour.stores.sqlite_scrub import Scan, Scrubber
 from parlour.stores.sqlite_writer import MANY, Work, Writer
 from parlour.stores.store import (
     PAGE_BYTES,
     Append,
+    Branch,
     Chunk,
     Claim,
     Cursor,
     Outcome,
+    Passage,
     Posted,
     PostedCommand,
     Reclaimed,
     SessionInfo,
+    Share,
+    Thread,
+    Unindexed,
     UserValue,
 )
 
@@ -80,7 +86,7 @@ class SqliteStore:
         self._remember = remember
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._released: deque[tuple[str, int]] = deque()
-        self._thread: Thread | None = None
+        self._thread: threading.Thread | None = None
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._scrubber = Scrubber(self._path)
@@ -91,7 +97,9 @@ class SqliteStore:
         opened: asyncio.Future[Writer] = loop.create_future()
         self._queue = SimpleQueue()
         # A daemon, so that a store whose event loop died does not keep the process alive.
-        thread = Thread(target=self._work, args=(loop, opened), name="parlour-sqlite", daemon=True)
+        thread = threading.Thread(
+            target=self._work, args=(loop, opened), name="parlour-sqlite", daemon=True
+        )
         thread.start()
         try:
             self._writer = await opened
@@ -178,8 +186,44 @@ class SqliteStore:
     async def user_values(self, user: str) -> Sequence[UserValue]:
         return await self._read(lambda db: reads.user_values(db, user))
 
-    async def fork(self, session: str, upto: int, append: Append) -> Claim | None:
-        return await self._write(lambda writer: writer.fork(session, upto, append))
+    async def fork(
+        self, session: str, upto: int, append: Append, *, branch: bool = False
+    ) -> Claim | None:
+        return await self._write(lambda writer: writer.fork(session, upto, append, branch=branch))
+
+    async def threads(
+        self,
+        user: str,
+        *,
+        words: Sequence[str] = (),
+        before: Cursor | None = None,
+        limit: int = 50,
+    ) -> Sequence[Thread]:
+        await self._settle()
+        return await self._read(lambda db: threads.threads(db, user, words, before, limit))
+
+    async def branches(self, session: str) -> Sequence[Branch]:
+        await self._settle()
+        return await self._read(lambda db: threads.branches(db, session))
+
+    async def unindexed(self, user: str, limit: int = 100) -> Sequence[Unindexed]:
+        await self._settle()
+        return await self._read(lambda db: threads.unindexed(db, user, limit))
+
+    async def index(self, passages: Sequence[Passage]) -> None:
+        await self._write(lambda writer: threads.index(writer.connection, passages))
+
+    async def share(self, share: Share) -> bool:
+        return await self._write(lambda writer: threads.share(writer.connection, share))
+
+    async def unshare(self, token: str) -> bool:
+        return await self._write(lambda writer: threads.unshare(writer.connection, token))
+
+    async def shared(self, token: str) -> Share | None:
+        return await self._read(lambda db: threads.shared(db, token))
+
+    async def shares(self, user: str, limit: int = 1000) -> Sequence[Share]:
+        return await self._read(lambda db: threads.shares(db, user, limit))
 
     async def erase_user(self, user: str) -> int:
         return await self._write(lambda writer: writer.erase_user(user))

@@ -17,9 +17,11 @@ from pathlib import Path
 from parlour.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 
 APPLICATION = 0x5061726C  # "Parl"
-VERSION = 1
+VERSION = 2
 BUSY_MILLISECONDS = 5000
 _CACHE_KIB = 16 * 1024
+_SCHEMAS = ("schema.sql", "schema_2.sql")
+"""What makes version 1 of nothing, version 2 of version 1, and so on."""
 _OLDEST_SQLITE = (3, 35)
 _CURE = {
     sqlite3.SQLITE_BUSY: "another program is writing to it; let it finish or stop it",
@@ -154,11 +156,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> int:
             f"{path} lies on a file system without the locks that SQLite needs; put it on a "
             "local disk"
         )
-    if _value(connection, "PRAGMA user_version") == 0:
-        schema = resources.files("parlour.stores").joinpath("schema.sql").read_text("utf-8")
+    for name in _SCHEMAS[_value(connection, "PRAGMA user_version") :]:
+        schema = resources.files("parlour.stores").joinpath(name).read_text("utf-8")
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{schema}\n"
-            f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+            f"PRAGMA application_id = {APPLICATION};"
+            f" PRAGMA user_version = {_SCHEMAS.index(name) + 1}; COMMIT;"
         )
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(

@@ -17,7 +17,7 @@ _SettledRow = tuple[str, str, float, int, int, str, int, float | None]
 
 _KEY = "(SELECT key FROM session WHERE id = :session)"
 _FRESH = "id IN (SELECT value FROM json_each(:fresh))"
-_INFO = "id, user, created, updated, head, title, closed, due"
+INFO = "id, user, created, updated, head, title, closed, due"
 _FAR = 1 << 62
 
 
@@ -95,7 +95,7 @@ def _chunks(cursor: sqlite3.Cursor) -> Iterator[Chunk]:
 
 def find(db: sqlite3.Connection, session: str, fresh: str) -> SessionInfo | None:
     row: _SettledRow | None = db.execute(
-        f"SELECT {_INFO} FROM session WHERE id = ?",  # noqa: S608
+        f"SELECT {INFO} FROM session WHERE id = ?",  # noqa: S608
         (session,),
     ).fetchone()
     if row is None:
@@ -109,7 +109,7 @@ def find(db: sqlite3.Connection, session: str, fresh: str) -> SessionInfo | None
         ).fetchone()
         if latest is not None and latest[0] > head:
             head, updated = latest
-    return _info((*row[:3], updated, head, *row[5:]))
+    return info_of((*row[:3], updated, head, *row[5:]))
 
 
 def sessions(
@@ -119,20 +119,25 @@ def sessions(
     limit: int,
     *,
     without: str = "",
+    threads: str = "[]",
 ) -> list[SessionInfo]:
-    """A page of the listing; `without` is a condition on those that are not wanted."""
+    """A page of the listing; `without` is a condition on those that are not wanted.
+
+    It may use `threads`, a JSON list.
+    """
     arguments: dict[str, object] = {
         "user": user,
         "updated": _FAR if before is None else milliseconds(before.updated),
         "id": "" if before is None else before.id,
         "limit": limit,
+        "threads": threads,
     }
     # Open and closed ones lie in two ranges of the index; each is read in its order.
     whose = "" if user is None else "user = :user AND "
     when = f"updated <= :updated AND (updated < :updated OR id < :id){without}"
     order = "ORDER BY updated DESC, id DESC LIMIT :limit"
     ranges = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {_INFO} FROM session"  # noqa: S608
+        f"SELECT * FROM (SELECT {INFO} FROM session"  # noqa: S608
         f" WHERE {whose}closed = {closed} AND {when} {order})"
         for closed in (0, 1)
     )
@@ -140,7 +145,7 @@ def sessions(
         f"SELECT * FROM ({ranges}) {order}",  # noqa: S608
         arguments,
     ).fetchall()
-    return [_info(row) for row in rows]
+    return [info_of(row) for row in rows]
 
 
 def count(db: sqlite3.Connection, user: str) -> int:
@@ -187,7 +192,7 @@ def user_values(db: sqlite3.Connection, user: str) -> list[UserValue]:
     return [UserValue(*row) for row in rows]
 
 
-def _info(row: _SettledRow) -> SessionInfo:
+def info_of(row: _SettledRow) -> SessionInfo:
     id_, user, created, updated, head, title, closed, due_ = row
     return SessionInfo(
         id=id_,

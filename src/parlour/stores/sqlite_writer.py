@@ -124,6 +124,11 @@ class Writer:
         self._undo: list[Callable[[], None]] = []
 
     @property
+    def connection(self) -> sqlite3.Connection:
+        """For other work within a transaction."""
+        return self._db
+
+    @property
     def unsettled(self) -> int:
         """How many chunks are known by heart only."""
         return self._chunk - self._settled
@@ -287,7 +292,7 @@ class Writer:
         self._undo.append(lambda: waiting.discard(command))
         return Posted(fresh=True)
 
-    def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+    def fork(self, session: str, upto: int, append: Append, *, branch: bool) -> Claim | None:
         row = self._db.execute(
             "SELECT key, user, title FROM session WHERE id = ?", (session,)
         ).fetchone()
@@ -308,6 +313,12 @@ class Writer:
         held.head = upto
         self._dirty[held.key] = held
         self._db.execute("UPDATE session SET title = ? WHERE key = ?", (row[2], held.key))
+        if branch:
+            self._db.execute(
+                "INSERT INTO branch (session, thread, origin, upto) VALUES"
+                " (?, coalesce((SELECT thread FROM branch WHERE session = ?), ?), ?, ?)",
+                (held.key, row[0], session, session, upto),
+            )
         self._take([replace(append, epoch=held.epoch, after=upto)], careful=True)
         return replace(claim, head=held.head, due=held.due)
 
@@ -325,7 +336,7 @@ class Writer:
         self._db.execute(
             "DELETE FROM chunk WHERE id IN (SELECT chunk FROM place WHERE session = ?)", (key,)
         )
-        for table in ("place", "command", "snapshot", "inbox"):
+        for table in ("place", "command", "snapshot", "inbox", "branch", "passage", "share"):
             self._db.execute(f"DELETE FROM {table} WHERE session = ?", (key,))  # noqa: S608
         self._db.execute("DELETE FROM session WHERE key = ?", (key,))
         waiting = self._posted.pop(key, None)

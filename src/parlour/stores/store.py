@@ -131,6 +131,68 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
         return Cursor(self.updated, self.id)
 
 
+class Thread(Struct, frozen=True, kw_only=True):
+    """A conversation with all its branches. `id` is that of the session it began with.
+
+    `info` is its branch that was last updated, `excerpt` a piece of the text in which the first of
+    the words that were searched for was found, "" if it stands in the title.
+    """
+
+    id: str
+    info: SessionInfo
+    excerpt: str = ""
+
+
+class Branch(Struct, frozen=True, kw_only=True):
+    """A session of a thread: its first `upto` records are a copy of those of `origin`.
+
+    The session that a thread began with has the origin "".
+    """
+
+    info: SessionInfo
+    origin: str = ""
+    upto: int = 0
+
+
+class Unindexed(Struct, frozen=True, kw_only=True):
+    """A session whose records after `after`, up to its `head`, cannot be searched yet."""
+
+    session: str
+    after: int
+    head: int
+
+
+class Passage(Struct, frozen=True, kw_only=True):
+    """What is to be found of a session's records after `after` until `upto`.
+
+    `text` is added to what is known already, `title` replaces it. `folded` and `title` are as
+    words that are searched for are: whoever writes passages folds both in the same way, so that
+    each character of `text` is one of `folded`.
+    """
+
+    session: str
+    after: int
+    upto: int
+    title: str = ""
+    text: str = ""
+    folded: str = ""
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """Who knows `token` may read the records 1 … `upto` of a session; made at `at`."""
+
+    token: str
+    session: str
+    upto: int
+    at: float
+
+
+SEARCHED = 65_536
+"""So many characters of a session's text are kept to be searched."""
+EXCERPT_BEFORE, EXCERPT = 40, 200
+"""An excerpt begins so many characters before the word, and has so many in all."""
+
+
 class Posted(Struct, frozen=True):
     """A command in the inbox; `fresh` is False where its id was known, `seq` its record if any."""
 
@@ -201,7 +263,64 @@ class Reading(Protocol):
         ...
 
 
-class Store(Reading, Protocol):
+class Threads(Protocol):
+    """A store's sessions as their user sees them: conversations with branches, search, links.
+
+    Nothing of it is written when a conversation goes on: what can be searched is brought forward
+    by who searches (`unindexed`, then `index`), so it may lag behind the log.
+    """
+
+    async def threads(
+        self,
+        user: str,
+        *,
+        words: Sequence[str] = (),
+        before: Cursor | None = None,
+        limit: int = 50,
+    ) -> Sequence[Thread]:
+        """The user's threads, last updated first, those after the cursor `before`.
+
+        With `words`, only those with a session in whose title or text each of them is found,
+        as a part of a word too; the excerpt is of the session that was updated last of these.
+        """
+        ...
+
+    async def branches(self, session: str) -> Sequence[Branch]:
+        """All sessions of the thread that `session` belongs to, itself too, oldest first.
+
+        Nothing if there is no such session.
+        """
+        ...
+
+    async def unindexed(self, user: str, limit: int = 100) -> Sequence[Unindexed]:
+        """Sessions of the user with records that cannot be searched yet, last updated first."""
+        ...
+
+    async def index(self, passages: Sequence[Passage]) -> None:
+        """Let passages be found; of each session the first `SEARCHED` characters are kept.
+
+        One that does not follow what is known, or is of a session that is gone, is passed over.
+        """
+        ...
+
+    async def share(self, share: Share) -> bool:
+        """Keep a link; False if there is no such session, or if the token is taken."""
+        ...
+
+    async def unshare(self, token: str) -> bool:
+        """Forget a link; False if there is none."""
+        ...
+
+    async def shared(self, token: str) -> Share | None:
+        """The link with this token."""
+        ...
+
+    async def shares(self, user: str, limit: int = 1000) -> Sequence[Share]:
+        """The links to sessions of the user, newest first."""
+        ...
+
+
+class Store(Reading, Threads, Protocol):
     """Keeps the logs of many sessions.
 
     Ordering: records of a session are numbered 1, 2, 3 … in the order of their appends; the order
@@ -274,9 +393,12 @@ class Store(Reading, Protocol):
         """Closed sessions last updated before that time, longest ended first."""
         ...
 
-    async def fork(self, session: str, upto: int, append: Append) -> Claim | None:
+    async def fork(
+        self, session: str, upto: int, append: Append, *, branch: bool = False
+    ) -> Claim | None:
         """A new session of the same user: records 1 … `upto` of `session`, then what `append` adds.
 
+        With `branch` it belongs to the thread of `session`, else it is a thread of its own.
         All in one transaction; the caller owns the new one. `append.session` is its id,
         `append.after` is `upto`, `append.epoch` is not looked at. Commands that caused the copied
         records are known in the copy too; inbox and snapshot are not copied. None if there is no
@@ -285,7 +407,7 @@ class Store(Reading, Protocol):
         ...
 
     async def erase(self, session: str) -> bool:
-        """Remove everything of a session and fence its owner; False if there is none."""
+        """Remove everything of a session, its links too, and fence its owner; False if none is."""
         ...
 
     async def erase_user(self, user: str) -> int:

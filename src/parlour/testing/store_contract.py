@@ -21,9 +21,15 @@ from parlour.testing.durability_contract import DurabilityContract
 from parlour.testing.ends_contract import EndsContract
 from parlour.testing.log_contract import LogContract
 from parlour.testing.session_contract import SessionContract
+from parlour.testing.thread_contract import ThreadContract
 
 
 class StoreContract(
-    LogContract, CommandContract, SessionContract, EndsContract, DurabilityContract
+    LogContract,
+    CommandContract,
+    SessionContract,
+    ThreadContract,
+    EndsContract,
+    DurabilityContract,
 ):
     """All tests of a store; see the module's docstring for the two hooks."""
