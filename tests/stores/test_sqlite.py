@@ -603,6 +603,21 @@ def test_the_write_ahead_log_is_bounded_under_constant_load(tmp_path):
     run(tmp_path / "parlour.db", scenario)
 
 
+def test_what_is_written_reaches_the_file_while_writing_goes_on(tmp_path):
+    async def scenario(store):
+        one = await owner(store, 1)
+        written = 0
+        async with asyncio.timeout(60):
+            while (tmp_path / "parlour.db").stat().st_size < 4_000_000:
+                await store.append([one.next(entry("x" * 20_000))])
+                one.head += 1
+                written += 20_000
+                # Past this the writer does it itself, and holds up whoever writes.
+                assert written < 20_000_000
+
+    run(tmp_path / "parlour.db", scenario)
+
+
 def test_a_round_costs_little_more_than_its_records(tmp_path):
     rounds = 4000
     size = 0

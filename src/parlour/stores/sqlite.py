@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 from parlour.errors import StoreError, StoreUnavailable
 from parlour.stores import sqlite_reads as reads
 from parlour.stores import sqlite_threads as threads
+from parlour.stores.sqlite_checkpoint import Checkpointer
 from parlour.stores.sqlite_file import FileLock, check_folder, connect, explain, prepare
 from parlour.stores.sqlite_scrub import Scan, Scrubber
 from parlour.stores.sqlite_writer import MANY, Work, Writer
@@ -53,7 +54,9 @@ _QUIET_SECONDS = 1.0
 _ASLEEP_SECONDS = 30.0
 _PATIENT_SECONDS = 10.0
 _SETTLE_IN_A_PAUSE = 512
-_SETTLE_AT_ONCE = 4096
+_SETTLE_AT_ONCE = 2048
+_CHECKPOINT_AFTER = 6 * 1024 * 1024
+_LOG_BYTES = 4 * _CHECKPOINT_AFTER
 _CLOSED = "the store {} is not open; open it, or start the engine again"
 
 
@@ -301,7 +304,10 @@ class SqliteStore:
             try:
                 writer = self._prepare(cleanup)
                 _hand_back(loop, [(opened, writer)])
-                self._serve(loop, writer)
+                with closing(Checkpointer(self._path)) as checkpointer:
+                    housekeeping = _Housekeeping(writer, self._scrubber, checkpointer)
+                    self._serve(loop, writer, housekeeping)
+                housekeeping.at_the_end()
             except (StoreError, sqlite3.Error) as error:
                 meaning = explain(error, self._path) if isinstance(error, sqlite3.Error) else None
                 failure = meaning or error
@@ -328,12 +334,13 @@ class SqliteStore:
         generation = prepare(connection, self._path)
         self._connections = SimpleQueue()
         for _ in range(_READERS):
-            reader = cleanup.enter_context(closing(connect(self._path, writes=False)))
+            reader = cleanup.enter_context(closing(connect(self._path, writes=False, shared=True)))
             self._connections.put(reader)
         return Writer(connection, self._path, generation=generation, remember=self._remember)
 
-    def _serve(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
-        housekeeping = _Housekeeping(writer, self._scrubber)
+    def _serve(
+        self, loop: asyncio.AbstractEventLoop, writer: Writer, housekeeping: _Housekeeping
+    ) -> None:
         last = False
         while not last:
             while self._released:
@@ -360,7 +367,6 @@ class SqliteStore:
                 pairs = [(job.future, result) for job, result in zip(jobs, results, strict=True)]
                 last = not _hand_back(loop, pairs) or last
                 housekeeping.after_work(free=self._queue.empty())
-        housekeeping.at_the_end()
 
     def _go_on(self, jobs: list[_Job], results: list[object], writer: Writer) -> None:
         for index, job in enumerate(jobs):
@@ -376,11 +382,14 @@ class SqliteStore:
 class _Housekeeping:
     """When the writer settles and checkpoints: in idle moments, and before too much is left to do.
 
-    What fails here is tried again later; nothing depends on it but speed.
+    Without an idle moment somebody else checkpoints. What fails here is tried again later; nothing
+    depends on it but speed.
     """
 
-    def __init__(self, writer: Writer, scrubber: Scrubber) -> None:
+    def __init__(self, writer: Writer, scrubber: Scrubber, checkpointer: Checkpointer) -> None:
         self._writer = writer
+        self._checkpointer = checkpointer
+        self._moved = self._begun = 0
         self._scrubber = scrubber
         self._scan: Scan | None = None
         self._not_before = 0.0
@@ -395,10 +404,27 @@ class _Housekeeping:
 
     def after_work(self, *, free: bool) -> None:
         self._clean = False
+        written = self._writer.written
+        if written - self._moved >= _CHECKPOINT_AFTER:
+            self._moved = written
+            if written - self._begun < _LOG_BYTES:
+                self._checkpointer.ask()
+            else:
+                self._begin_anew()
         if self._writer.erased and free:
             self._clean_up(scrub=True)
         elif self._is_due(_SETTLE_AT_ONCE):
             self._settle()
+
+    def _begin_anew(self) -> None:
+        """Move all that is left of the log, so that the next transaction stands at its beginning.
+
+        Most was moved meanwhile, so it holds up nobody for long.
+        """
+        self._begun = self._writer.written
+        self._checkpointer.wait()
+        with suppress(sqlite3.Error):
+            self._writer.checkpoint()
 
     def when_quiet(self) -> None:
         if self._is_due(_SETTLE_IN_A_PAUSE):
@@ -434,7 +460,8 @@ class _Housekeeping:
     def _clean_up(self, *, scrub: bool) -> bool:
         try:
             self._writer.settle()
-            self._writer.checkpoint(scrub=scrub)
+            if self._writer.checkpoint(scrub=scrub):
+                self._moved = self._begun = self._writer.written
         except sqlite3.Error:
             return False
         return not self._writer.erased

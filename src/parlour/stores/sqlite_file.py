@@ -103,14 +103,14 @@ def check_folder(path: Path) -> None:
         )
 
 
-def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """A connection in autocommit mode; one that does not write may be handed between threads."""
+def connect(path: Path, *, writes: bool, shared: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode; one that is `shared` may be handed between threads."""
     connection = sqlite3.connect(
         path,
         timeout=BUSY_MILLISECONDS / 1000,
         isolation_level=None,
         cached_statements=256,
-        check_same_thread=writes,
+        check_same_thread=not shared,
     )
     try:
         if writes:
@@ -118,8 +118,9 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            # The bound under constant load; the writer checkpoints whenever it is idle.
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            # Whoever writes checkpoints when it is least in the way; this is for what is not
+            # foreseen: in pages.
+            connection.execute("PRAGMA wal_autocheckpoint = 16000")
         else:
             connection.execute("PRAGMA query_only = ON")
     except BaseException:

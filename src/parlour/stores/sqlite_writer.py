@@ -40,6 +40,8 @@ Work = Sequence[Append] | Callable[[], object]
 MANY = 512
 """As many chunks go into one statement."""
 
+_AROUND = 1024
+"""About how many bytes of the log a chunk costs beside its data, with what finds it."""
 _FENCED = Fenced()
 _WIDTH = 7
 # A statement with more rows than are needed costs little, one that is not prepared yet costs much.
@@ -114,6 +116,8 @@ class Writer:
         for key, command in self._db.execute("SELECT session, command FROM inbox"):
             self._posted.setdefault(key, set()).add(command)
         self.held: OrderedDict[str, Held] = OrderedDict()
+        self.written = 0
+        """About how many bytes appends have added to the write-ahead log."""
         self.erased = False
         self.unscrubbed = bool(self._number("SELECT count(*) FROM meta WHERE name = 'unscrubbed'"))
         self._erasures = 0
@@ -482,6 +486,7 @@ class Writer:
     def _insert(self, rows: list[object]) -> None:
         count = len(rows) // _WIDTH
         index = _STATEMENT_FOR[count]
+        self.written += sum(map(len, rows[_WIDTH - 1 :: _WIDTH])) + count * _AROUND  # type: ignore[arg-type]
         self._db.execute(_STATEMENTS[index], [*rows, *_PADDING[_SIZES[index] - count]])
 
     def _change(self, changes: _Changes) -> None:
