@@ -1,20 +1,30 @@
 """A disk of one's own that fills up, breaks and is mended: ext4 on a loop device in a small tmpfs.
 
-The file under the loop device is sparse: when others fill the tmpfs, the file system on it has room
-and its writes fail with EIO, as on a disk that dies. Then ext4 gives up its journal and is read
-only, until it is unmounted, checked and mounted again. Where mounting is not permitted a plain
-folder stands in, which can be full (by a limit of the process) but cannot break.
+It breaks by losing all its blocks: the device is made smaller under the file system, and what
+would go beyond its end fails with EIO, reads too. (All of them: Linux may wait for ever for a
+request of which only a part lies beyond.) Before long ext4 gives up its journal and is read only,
+until the device is whole again and has been unmounted, checked and mounted. Where mounting is not
+permitted a plain folder stands in, which can be full (by a limit of the process) but cannot break.
+
+A sparse file whose tmpfs fills up is no such disk: Linux's loop driver reports a write that was
+done in part as done, fsync and all, so what a correct program was told is kept would be gone.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 1024 * 1024
+_SECTOR = 512
+# <linux/loop.h>: struct loop_info64 and what takes it.
+_LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
+_INFO_BYTES, _SIZE_LIMIT_AT = 232, 32
 
 
 class Disk:
@@ -27,6 +37,11 @@ class Disk:
         folder.mkdir(parents=True, exist_ok=True)
 
     def break_down(self) -> None:
+        """Have all writes fail."""
+        raise NotImplementedError
+
+    def recover(self) -> None:
+        """Have them succeed again; what the file system has made of it stays."""
         raise NotImplementedError
 
     def mend(self) -> None:
@@ -45,9 +60,9 @@ class Disk:
 
 
 class LoopDisk(Disk):
-    """Ext4 on a sparse file in a tmpfs that has room for it; for root, with loop devices."""
+    """Ext4 on a file in a tmpfs that has room for it; for root, with loop devices."""
 
-    faults = frozenset({"full", "broken-disk", "dying-disk", "read-only"})
+    faults = frozenset({"full", "broken-disk", "flaky-disk", "read-only"})
 
     def __init__(self, folder: Path, size: int) -> None:
         self._ends = contextlib.ExitStack()
@@ -79,13 +94,25 @@ class LoopDisk(Disk):
             ballast.unlink(missing_ok=True)
 
     def break_down(self) -> None:
-        _fill(self._base / "ballast")
+        _resize(self._device(), _SECTOR)
+
+    def recover(self) -> None:
+        _resize(self._device(), 0)
+
+    def _device(self) -> Path:
+        found = subprocess.run(
+            ["losetup", "--noheadings", "--output", "NAME", "--associated", str(self._image)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return Path(found.stdout.strip())
 
     def mend(self) -> None:
-        (self._base / "ballast").unlink(missing_ok=True)
+        self.recover()
         _unmount(self.folder)
         # 1: there was something to correct, and it is corrected.
-        _run("e2fsck", "-p", "-f", self._image, allowed=(0, 1))
+        _run("e2fsck", "-y", "-f", self._image, allowed=(0, 1))
         self._mount()
 
     @contextlib.contextmanager
@@ -118,6 +145,15 @@ def _fill(ballast: Path) -> None:
                 file.write(bytes(size))
             except OSError:
                 size //= 2
+
+
+def _resize(device: Path, size: int) -> None:
+    """Let a loop device end after `size` bytes, 0: where its file ends."""
+    with device.open("rb", buffering=0) as handle:
+        info = bytearray(_INFO_BYTES)
+        fcntl.ioctl(handle, _LOOP_GET_STATUS64, info)
+        struct.pack_into("Q", info, _SIZE_LIMIT_AT, size)
+        fcntl.ioctl(handle, _LOOP_SET_STATUS64, info)
 
 
 def _mount(*arguments: str | Path) -> None:

@@ -22,7 +22,7 @@ Note = Callable[..., Any]
 
 def possible(disk: Disk) -> set[str]:
     """The kinds of faults that can be had here."""
-    return set(SECONDS) - ({"broken-disk", "dying-disk", "read-only"} - disk.faults)
+    return set(SECONDS) - ({"broken-disk", "flaky-disk", "read-only"} - disk.faults)
 
 
 class Injector:
@@ -52,8 +52,10 @@ class Injector:
                 self._restart(strike, self._terminate if strike.size < 0.5 else self._kill)
             case "read-only":
                 self._meet_read_only_disk(strike)
-            case "broken-disk" | "dying-disk":
+            case "broken-disk":
                 self._lose_disk(strike)
+            case "flaky-disk":
+                self._lose_disk_for_a_moment(strike)
             case "rival":
                 self._meet_rival()
             case _:
@@ -158,17 +160,35 @@ class Injector:
 
     def _lose_disk(self, strike: Strike) -> None:
         """Writes fail with EIO and the file system goes; an operator ends it, checks, mounts."""
-        at_once = strike.kind == "broken-disk"
-        if at_once:
-            # From one write to the next: while it stands still, the disk breaks.
-            self.server.freeze()
-        self.disk.break_down()
-        if at_once:
-            self.server.thaw()
+        self._break_disk()
         time.sleep(strike.seconds)
         self._kill()
         self.disk.mend()
         self.server.start()
+
+    def _lose_disk_for_a_moment(self, strike: Strike) -> None:
+        """Some writes fail, later ones succeed, perhaps in another life; then the cache is lost.
+
+        If the file system was in the midst of its own, it has given up: then it ends here.
+        """
+        self._break_disk()
+        time.sleep(strike.seconds)
+        self.disk.recover()
+        time.sleep(0.2)
+        if strike.killed:
+            self._kill()
+            with contextlib.suppress(AssertionError):
+                self.server.start()
+            time.sleep(0.2)
+        self._kill()
+        self.disk.mend()
+        self.server.start()
+
+    def _break_disk(self) -> None:
+        # From one write to the next: while it stands still, the disk breaks.
+        self.server.freeze()
+        self.disk.break_down()
+        self.server.thaw()
 
     def _meet_read_only_disk(self, strike: Strike) -> None:
         """A start on a disk that takes nothing fails, says why, and harms nothing."""

@@ -10,7 +10,7 @@ from faults.finding import Finding
 RESIDENT_BYTES = 512 * 1024 * 1024
 END_SECONDS = 10.0
 SAME_LINES = 2000
-_EXCUSING = frozenset({"memory", "descriptors", "broken-disk", "dying-disk"})
+_EXCUSING = frozenset({"memory", "descriptors", "broken-disk", "flaky-disk"})
 _NOISE = ("Exception in ASGI", "never retrieved", "Task was destroyed", "was never awaited")
 
 

@@ -11,7 +11,7 @@ SECONDS = {
     "freeze": (0.3, 1.5),
     "full": (0.5, 2.0),
     "broken-disk": (0.5, 1.5),
-    "dying-disk": (0.5, 1.5),
+    "flaky-disk": (0.0, 0.1),
     "read-only": (0.1, 0.4),
     "clock": (0.5, 2.0),
     "descriptors": (0.5, 2.0),
@@ -19,10 +19,6 @@ SECONDS = {
     "rival": (0.0, 0.0),
 }
 """Each kind of fault, and how long it lasts (for a kill: how long nobody answers)."""
-
-ASKED_FOR = frozenset({"broken-disk", "dying-disk"})
-"""Kinds that only come when they are asked for: what was synced just before the first write that
-failed is often gone when the disk is mended, and whose fault that is has not been found out yet."""
 
 SOLE = frozenset({"kill", "restart", "deploy", "read-only", "rival"})
 """Faults that leave nothing to kill, or end by themselves."""

@@ -50,7 +50,7 @@ def _was_a_storm(count, rounds) -> None:
 def test_every_kind_of_fault_can_be_had_or_it_is_said_which_not(tmp_path: Path) -> None:
     disk = disk_at(tmp_path / "disk")
     try:
-        missing = {"broken-disk", "read-only"} - possible(disk)
+        missing = {"broken-disk", "flaky-disk", "read-only"} - possible(disk)
         if missing:
             pytest.skip(f"not here, where file systems cannot be mounted: {sorted(missing)}")
     finally:

@@ -24,7 +24,14 @@ from parlour.errors import StoreError, StoreUnavailable
 from parlour.stores import sqlite_reads as reads
 from parlour.stores import sqlite_threads as threads
 from parlour.stores.sqlite_checkpoint import Checkpointer
-from parlour.stores.sqlite_file import FileLock, check_folder, connect, explain, prepare
+from parlour.stores.sqlite_file import (
+    FileLock,
+    check_folder,
+    connect,
+    distrust_cache,
+    explain,
+    prepare,
+)
 from parlour.stores.sqlite_scrub import Scan, Scrubber
 from parlour.stores.sqlite_writer import MANY, Work, Writer
 from parlour.stores.store import (
@@ -328,6 +335,7 @@ class SqliteStore:
     def _prepare(self, cleanup: ExitStack) -> Writer:
         check_folder(self._path)
         cleanup.callback(FileLock(self._path).release)
+        distrust_cache(self._path)
         # Before SQLite opens the file, so that it is let go of after SQLite has closed it.
         cleanup.callback(self._scrubber.close)
         connection = cleanup.enter_context(closing(connect(self._path, writes=True)))

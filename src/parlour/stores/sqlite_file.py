@@ -103,6 +103,26 @@ def check_folder(path: Path) -> None:
         )
 
 
+def distrust_cache(path: Path) -> None:
+    """Have the newest transactions read from the disk and not from memory.
+
+    Linux keeps what it could not write in its cache, as if it had been written. A process that
+    died of that would find its lost transactions there, and SQLite would write new ones behind
+    them, which nobody could read when the cache is gone. What was committed is on the disk.
+    """
+    try:
+        descriptor = os.open(f"{path}-wal", os.O_RDWR)
+    except OSError:
+        return
+    try:
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
 def connect(path: Path, *, writes: bool, shared: bool = False) -> sqlite3.Connection:
     """A connection in autocommit mode; one that is `shared` may be handed between threads."""
     connection = sqlite3.connect(
