@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from parlour.agents.handlers import Handler, Handlers
 from parlour.errors import AppNotLoaded
 from parlour.events import Cause
-from parlour.session import Agent
+from parlour.session import Agent, Checked
 from parlour.settings import Settings
+
+Broadcaster = Callable[[str, object, str], Awaitable[int]]
+"""Sends a signal's name and data under a command's id to all sessions of one engine."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 _UNNAMED = "parlour_app"
@@ -43,6 +47,9 @@ class App:
         self._handlers = Handlers()
         self._agent: Agent = self._handlers if agent is None else agent
         self._wakers: list[Handler] = []
+        self._broadcasters: list[Broadcaster] = []
+        if isinstance(agent, Checked):
+            agent.check()
 
     @property
     def agent(self) -> Agent:
@@ -53,6 +60,23 @@ class App:
     def wakers(self) -> tuple[Handler, ...]:
         """What rebuilds `session.local` when a session comes into memory."""
         return tuple(self._wakers)
+
+    def attach(self, broadcaster: Broadcaster) -> Callable[[], None]:
+        """For engines: a way to all sessions of one that runs this app; what it returns ends it."""
+        self._broadcasters.append(broadcaster)
+        return lambda: self._broadcasters.remove(broadcaster)
+
+    async def broadcast(self, name: str, data: object = None, *, id: str = "") -> int:  # noqa: A002
+        """Send a signal to every open session, wherever in this process the app runs.
+
+        Sessions that sleep are woken; each answers it in its turn. Returns how many took it. The
+        same `id` again reaches only those that have not had it. Raises `Refused`, and
+        `RuntimeError` where the app does not run.
+        """
+        if not self._broadcasters:
+            raise RuntimeError("this app does not run here, so there is nobody to broadcast to")
+        command = id or uuid4().hex
+        return sum([await send(name, data, command) for send in tuple(self._broadcasters)])
 
     def on_open(self, handler: F) -> F:
         """`handler(session)` runs when a session begins."""
@@ -65,6 +89,10 @@ class App:
     def on_signal(self, handler: F) -> F:
         """`handler(session, signal)` answers a named event from the page or the application."""
         return self._handle("signal", handler)
+
+    def on_reminder(self, handler: F) -> F:
+        """`handler(session, reminder)` runs when the time of a `session.remind` has come."""
+        return self._handle("reminder", handler)
 
     def on_stop(self, handler: F) -> F:
         """`handler(session)` runs after the user has stopped a round."""

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from parlour.questions import Question
 
 Role = Literal["user", "bot"]
-Cause = Literal["open", "message", "signal", "stop", "close"]
+Cause = Literal["open", "message", "signal", "reminder", "change", "work", "stop", "close"]
 Status = Literal["done", "failed", "stopped", "diverged"]
 CloseReason = Literal["closed", "expired", "erased"]
 
@@ -212,6 +212,82 @@ class TimerFired(Event, frozen=True, kw_only=True):
     path: str
 
 
+class ReminderSet(Event, frozen=True, kw_only=True):
+    """A round is to begin at `due` (Unix seconds); it replaces one of the same name."""
+
+    path: str
+    name: str
+    due: float
+    data: Raw = Raw(b"null")
+
+
+class ReminderCancelled(Event, frozen=True, kw_only=True):
+    """Nobody is to be reminded under this name any more."""
+
+    path: str
+    name: str
+
+
+class ReminderCame(Event, frozen=True, kw_only=True):
+    """The time of the reminder has come: its round waits for its turn."""
+
+    name: str
+
+
+class ChangeNoticed(Event, frozen=True, kw_only=True):
+    """Variables were changed from outside, and a round that looks at them waits for its turn."""
+
+
+class WorkStarted(Event, frozen=True, kw_only=True):
+    """The agent does something beside the rounds, named by this record's seq; `data` is what with.
+
+    It is done again if the worker dies meanwhile.
+    """
+
+    path: str
+    name: str
+    data: Raw = Raw(b"null")
+
+
+class WorkCancelled(Event, frozen=True, kw_only=True):
+    """Nobody needs the work `work` any more."""
+
+    path: str
+    work: int
+
+
+class WorkEnded(Event, frozen=True, kw_only=True):
+    """The work `work` has a result, or with `error` has failed: its round waits for its turn."""
+
+    work: int
+    value: Raw = Raw(b"null")
+    kind: str = ""
+    error: str = ""
+    reason: str = ""
+
+
+class PlaceTaken(Event, frozen=True, kw_only=True):
+    """The agent is at another place of its own; `place` is all that it remembers of where.
+
+    `source` and `target` are what people call the two, `by` is what led from one to the other.
+    """
+
+    path: str
+    place: Raw
+    source: str = ""
+    target: str = ""
+    by: str = ""
+
+
+class EventDropped(Event, frozen=True, kw_only=True):
+    """Nobody wanted what came, called `name`, at the agent's place `state`."""
+
+    path: str
+    name: str
+    state: str = ""
+    reason: str = ""
+
+
 class MessagesTaken(Event, frozen=True, kw_only=True):
     """The round took up what the user said while it ran: the messages with these seqs."""
 
@@ -271,6 +347,15 @@ AnyEvent = (
     | QuestionClosed
     | TimerSet
     | TimerFired
+    | ReminderSet
+    | ReminderCancelled
+    | ReminderCame
+    | ChangeNoticed
+    | WorkStarted
+    | WorkCancelled
+    | WorkEnded
+    | PlaceTaken
+    | EventDropped
     | MessagesTaken
     | CostAdded
     | SessionClosed

@@ -43,6 +43,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Messages that may wait while a round runs."""
     records_per_round: int = 10_000
     """What one round may record; past that it fails."""
+    reminders: int = 64
+    """Reminders that one session may have set, together with what is done beside its rounds."""
     round_seconds: float = 600.0
     """How long a round may work; time spent waiting for the user does not count."""
     resumptions: int = 3

@@ -13,14 +13,20 @@ from msgspec import Raw
 
 from parlour.events import (
     AnswerRejected,
+    ChangeNoticed,
     CostAdded,
     Event,
+    EventDropped,
     FileRef,
     MessageAdded,
     MessagesTaken,
+    PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    ReminderCame,
+    ReminderCancelled,
+    ReminderSet,
     RoundFinished,
     RoundResumed,
     RoundStarted,
@@ -37,6 +43,9 @@ from parlour.events import (
     UserVariableSet,
     VariableDeleted,
     VariableSet,
+    WorkCancelled,
+    WorkEnded,
+    WorkStarted,
     encode_event,
 )
 from parlour.questions import (
@@ -105,6 +114,21 @@ FULL: tuple[Event, ...] = (
     CostAdded(
         path="cost#1", input_tokens=10, output_tokens=20, amount=0.5, currency="EUR", model="m"
     ),
+    ReminderSet(path="remind:nudge#1", name="nudge", due=1763726400.25, data=Raw(b"[1]")),
+    ReminderCancelled(path="unremind#1", name="nudge"),
+    ReminderCame(name="nudge"),
+    ChangeNoticed(),
+    WorkStarted(path="work:search#1", name="search", data=Raw(b'["Ulm"]')),
+    WorkCancelled(path="unwork#1", work=30),
+    WorkEnded(work=30, value=Raw(b'"1.10"'), kind="decimal", error="OSError", reason="broken"),
+    PlaceTaken(
+        path="place:ordering#1",
+        place=Raw(b'{"stack":[1]}'),
+        source="greet",
+        target="ordering",
+        by="book",
+    ),
+    EventDropped(path="drop#1", name="paid", state="greet", reason="nobody wants it here"),
     SessionClosed(reason="expired", command="c10"),
     SessionForked(origin="a1b2", seq=7),
 )
@@ -131,6 +155,15 @@ LEAST: tuple[Event, ...] = (
     TimerFired(path="sleep#1"),
     MessagesTaken(path="take#1"),
     CostAdded(path="cost#1"),
+    ReminderSet(path="remind:a#1", name="a", due=0.0),
+    ReminderCancelled(path="unremind#1", name="a"),
+    ReminderCame(name="a"),
+    ChangeNoticed(),
+    WorkStarted(path="work:a#1", name="a"),
+    WorkCancelled(path="unwork#1", work=3),
+    WorkEnded(work=3),
+    PlaceTaken(path="place#1", place=Raw(b"null")),
+    EventDropped(path="drop#1", name="a"),
     SessionClosed(),
     SessionForked(origin="a1b2", seq=1),
 )
@@ -203,6 +236,11 @@ def golden_state() -> State:
         TimerSet(path="sleep#1", due=9.5),
         QuestionAsked(path="ask#1", text="Which?", question=QUESTIONS["choice"][0], deadline=8.5),
         RoundResumed(round=1),
+        ReminderSet(path="remind:nudge#1", name="nudge", due=10.5, data=Raw(b"[1]")),
+        ReminderSet(path="remind:late#1", name="late", due=11.5),
+        ReminderCame(name="late"),
+        WorkStarted(path="work:search#1", name="search", data=Raw(b'["Ulm"]')),
+        PlaceTaken(path="place:a#1", place=Raw(b'{"at":"a"}'), target="a"),
     ]
     return fold((event, 1763726400.0 + place) for place, event in enumerate(log))
 

@@ -16,15 +16,21 @@ from parlour.events import (
     Answer,
     AnswerRejected,
     Assign,
+    ChangeNoticed,
     Close,
     CostAdded,
     Event,
+    EventDropped,
     FileRef,
     MessageAdded,
     MessagesTaken,
+    PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    ReminderCame,
+    ReminderCancelled,
+    ReminderSet,
     RoundFinished,
     RoundResumed,
     RoundStarted,
@@ -45,6 +51,10 @@ from parlour.events import (
     UserVariableSet,
     VariableDeleted,
     VariableSet,
+    WorkCancelled,
+    WorkEnded,
+    WorkStarted,
+    encode_event,
 )
 from parlour.questions import ConfirmQuestion, FileQuestion, NumberQuestion, TextQuestion
 from parlour.settings import Limits
@@ -118,6 +128,8 @@ def test_an_event_is_illegal_in_every_phase_that_the_table_does_not_name(phase, 
         evolve(state, event)
 
 
+REMINDING = going(RUNNING, ReminderSet(path="remind:a#1", name="a", due=NOW, data=Raw(b"[1]")))
+WORKING = going(RUNNING, WorkStarted(path="work:a#1", name="a", data=Raw(b"[1]")))
 LEGAL = [
     (State(), OPENED),
     (IDLE, MessageAdded(role="user", text="hi")),
@@ -146,6 +158,18 @@ LEGAL = [
     (going(RUNNING, TimerSet(path="sleep#1", due=1.0)), TimerFired(path="sleep#1")),
     (RUNNING, MessagesTaken(path="take#1")),
     (RUNNING, CostAdded(path="cost#1")),
+    (REMINDING, ReminderCame(name="a")),
+    (going(REMINDING, RoundFinished(round=1, status="done")), ReminderCame(name="a")),
+    (RUNNING, ReminderSet(path="remind#1", name="a", due=1.0)),
+    (RUNNING, ReminderCancelled(path="unremind#1", name="a")),
+    (IDLE, ChangeNoticed()),
+    (RUNNING, ChangeNoticed()),
+    (RUNNING, WorkStarted(path="work#1", name="a")),
+    (WORKING, WorkCancelled(path="unwork#1", work=3)),
+    (WORKING, WorkEnded(work=3)),
+    (going(WORKING, RoundFinished(round=1, status="done")), WorkEnded(work=3)),
+    (RUNNING, PlaceTaken(path="place#1", place=Raw(b"1"))),
+    (RUNNING, EventDropped(path="drop#1", name="a")),
     (IDLE, SessionForked(origin="a", seq=1)),
     (RUNNING, SessionForked(origin="a", seq=2)),
 ]
@@ -209,6 +233,9 @@ def test_an_unknown_event_is_counted_and_changes_nothing_else(phase):
         ),
         (ASKING, MessageAdded(role="bot", text="hi", path="ask#1"), "ask#1"),
         (ASKING, StepFinished(path="ask#1"), "ask#1"),
+        (RUNNING, ReminderSet(path="remind#1", name="a", due=math.nan), "nan is no time"),
+        (RUNNING, ReminderCame(name="a"), "no reminder 'a'"),
+        (RUNNING, WorkEnded(work=3), "work 3 is not under way"),
     ],
 )
 def test_an_event_that_does_not_fit_what_went_before_is_illegal(state, event, complaint):
@@ -783,3 +810,95 @@ def test_a_snapshot_takes_the_window_of_who_reads_it():
 
     assert found is not None
     assert found.window == Window(messages=3)
+
+
+# -- what outlives a round ------------------------------------------------------------------
+
+
+def test_a_reminder_comes_when_it_is_due_and_waits_for_its_round():
+    idle = going(REMINDING, RoundFinished(round=1, status="done"))
+
+    assert idle.due == NOW
+    assert overdue(idle, NOW - 1) == []
+    came = going(idle, *overdue(idle, NOW))
+    assert came.due is None
+    assert came.reminders == {}
+    assert (came.queue[0].cause, came.queue[0].name) == ("reminder", "a")
+    assert came.queue[0].data == Raw(b"[1]")
+    assert next_round(came) == [RoundStarted(round=2, cause="reminder", source=5)]
+
+
+def test_reminders_come_in_the_order_of_their_times():
+    state = going(
+        RUNNING,
+        ReminderSet(path="remind#1", name="a", due=3.0),
+        ReminderSet(path="remind#2", name="b", due=2.0),
+        ReminderSet(path="remind#3", name="c", due=9.0),
+    )
+
+    assert state.due == 2.0
+    assert overdue(state, 4.0) == [ReminderCame(name="b"), ReminderCame(name="a")]
+
+
+def test_a_reminder_is_replaced_by_one_of_its_name_and_can_be_cancelled():
+    state = going(REMINDING, ReminderSet(path="remind:a#2", name="a", due=5.0))
+
+    assert state.due == 5.0
+    assert going(state, ReminderCancelled(path="unremind#1", name="a")).due is None
+
+
+def test_a_question_and_a_reminder_are_due_at_the_earlier_time():
+    asked = QuestionAsked(path="ask#1", text="?", question=TextQuestion(), deadline=7.0)
+    state = going(REMINDING, asked)
+
+    assert state.due == 7.0
+    assert going(RUNNING, asked, ReminderSet(path="r#1", name="a", due=6.0)).due == 6.0
+
+
+def test_work_that_ends_waits_for_its_round_with_its_result():
+    ended = WorkEnded(work=3, value=Raw(b"7"))
+    state = going(WORKING, ended)
+
+    assert state.work == {}
+    assert (state.queue[0].cause, state.queue[0].name) == ("work", "a")
+    assert state.queue[0].data == Raw(encode_event(ended))
+
+
+def test_nothing_is_due_or_done_after_the_end():
+    state = going(
+        REMINDING,
+        WorkStarted(path="work#1", name="a"),
+        RoundFinished(round=1, status="done"),
+        SessionClosed(),
+    )
+
+    assert (state.reminders, state.work, state.due) == ({}, {}, None)
+
+
+def test_the_place_of_a_round_is_the_one_it_began_at():
+    moved = PlaceTaken(path="place#1", place=Raw(b'"b"'), source="a", target="b")
+    state = going(RUNNING, moved)
+
+    assert state.place == Raw(b'"b"')
+    assert state.round is not None
+    assert state.round.place == Raw(b"null")
+    next_one = going(
+        state, RoundFinished(round=1, status="done"), RoundStarted(round=2, cause="open")
+    )
+    assert next_one.round is not None
+    assert next_one.round.place == Raw(b'"b"')
+
+
+CHANGES = Rules(limits=Limits(), causes=frozenset({"change"}))
+
+
+def test_a_variable_set_from_outside_is_noticed_once_by_an_agent_that_wants_to_know():
+    command = Assign(id="c1", name="a", value=Raw(b"1"))
+
+    assert len(decide(IDLE, command, RULES, NOW)) == 1
+    noticed = decide(IDLE, command, CHANGES, NOW)
+    assert noticed[1:] == [ChangeNoticed()]
+    waiting = going(RUNNING, *noticed)
+    assert waiting.queue[0].cause == "change"
+    more = decide(waiting, Assign(id="c2", name="a", value=None), CHANGES, NOW)
+    assert more == [VariableDeleted(name="a", command="c2")]

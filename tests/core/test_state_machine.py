@@ -28,12 +28,16 @@ from parlour.events import (
     Command,
     CostAdded,
     Event,
+    EventDropped,
     FileRef,
     MessageAdded,
     MessagesTaken,
+    PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    ReminderCancelled,
+    ReminderSet,
     RoundFinished,
     RoundResumed,
     Say,
@@ -48,6 +52,9 @@ from parlour.events import (
     UserVariableSet,
     VariableDeleted,
     VariableSet,
+    WorkCancelled,
+    WorkEnded,
+    WorkStarted,
     decode_chunk,
     encode_chunk,
     encode_event,
@@ -82,7 +89,7 @@ LIMITS = Limits(
     files_per_session=5,
     queued_messages=3,
 )
-CAUSES = ("open", "message", "signal", "stop", "close")
+CAUSES = ("open", "message", "signal", "change", "stop", "close")
 STATUSES = ("done", "failed", "stopped", "diverged")
 
 files = st.lists(st.builds(FileRef, name=texts, size=st.integers(0, 99)), max_size=3).map(tuple)
@@ -298,6 +305,42 @@ class Conversation(RuleBasedStateMachine):
     @rule(wait=st.floats(0, 50))
     def sleep(self, wait):
         self.commit(TimerSet(path=self.path("sleep"), due=self.now + wait))
+
+    @precondition(running)
+    @rule(name=names, wait=st.floats(0, 50), data=raws)
+    def remind(self, name, wait, data):
+        due = self.now + wait
+        self.commit(ReminderSet(path=self.path("remind"), name=name, due=due, data=data))
+
+    @precondition(running)
+    @rule(name=names)
+    def cancel_reminder(self, name):
+        self.commit(ReminderCancelled(path=self.path("unremind"), name=name))
+
+    @precondition(running)
+    @rule(name=names, data=raws)
+    def work(self, name, data):
+        self.commit(WorkStarted(path=self.path("work"), name=name, data=data))
+
+    @precondition(running)
+    @rule(work=st.integers(1, 30))
+    def cancel_work(self, work):
+        self.commit(WorkCancelled(path=self.path("unwork"), work=work))
+
+    @rule(value=raws, error=st.sampled_from(["", "OSError"]))
+    def end_work(self, value, error):
+        if self.state.work:
+            self.commit(WorkEnded(work=min(self.state.work), value=value, error=error))
+
+    @precondition(running)
+    @rule(place=raws, where=texts)
+    def move(self, place, where):
+        self.commit(PlaceTaken(path=self.path("place"), place=place, target=where))
+
+    @precondition(running)
+    @rule(name=names)
+    def drop(self, name):
+        self.commit(EventDropped(path=self.path("drop"), name=name))
 
     @precondition(running)
     @rule(count=st.integers(0, 3))

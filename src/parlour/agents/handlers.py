@@ -14,6 +14,8 @@ from parlour.events import Cause
 from parlour.session import Round, Session, run_blocking
 
 Handler = Callable[..., Any]
+_WITH_MORE = ("message", "signal", "reminder")
+"""Causes whose handlers get what it is about besides the session."""
 
 
 class Handlers:
@@ -40,11 +42,12 @@ class Handlers:
                 f"on_{cause} wants a function that replies, and {name} yields; "
                 "stream what a generator gives by `await session.stream_from(...)`"
             )
-        wanted = 2 if cause in ("message", "signal") else 1
+        wanted = 2 if cause in _WITH_MORE else 1
         try:
             inspect.signature(handler).bind(*range(wanted))
         except TypeError:
-            what = "(session, message)" if wanted > 1 else "(session)"
+            about = "reminder" if cause == "reminder" else "message"
+            what = f"(session, {about})" if wanted > 1 else "(session)"
             raise ValueError(
                 f"on_{cause} calls its function with {what}; {name} takes "
                 f"{inspect.signature(handler)}"
@@ -55,16 +58,25 @@ class Handlers:
 
     def respond(self, session: Session, round: Round, /) -> Awaitable[None]:  # noqa: A002
         cause = round.cause
-        handler = self._handlers[cause]
+        handler = self._handlers.get(cause)
+        if handler is None:
+            # It was set by an older version of the app, which answered it.
+            return _ignore()
         arguments: tuple[Any, ...] = ()
         if cause == "message":
             arguments = (round.message,)
         elif cause == "signal":
             arguments = (round.signal,)
+        elif cause == "reminder":
+            arguments = (round.reminder,)
         if cause in self._plain:
             return run_blocking(session, handler, *arguments)
         answer: Awaitable[None] = handler(session, *arguments)
         return answer
+
+
+async def _ignore() -> None:
+    pass
 
 
 def _name(handler: Handler) -> str:

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from parlour.engine.commit import Commit
 from parlour.engine.runner import Runner
+from parlour.engine.works import OWED, Works
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
 from parlour.events import (
     Answer,
@@ -118,6 +119,7 @@ class Activation:
         "runner",
         "state",
         "told_work",
+        "works",
     )
 
     def __init__(
@@ -148,6 +150,7 @@ class Activation:
         self._timed: float | None = None
         self._doubtful: deque[tuple[Command, Done]] = deque()
         self.runner = Runner(self)
+        self.works = Works(self)
 
     # -- commands ---------------------------------------------------------------------------
 
@@ -262,6 +265,7 @@ class Activation:
             self.commit([])
         self.advance()
         self.runner.go_on()
+        self.works.look()
 
     def expire(self) -> None:
         """End a session that nobody has used for long, unless it is at work. Raises `Refused`."""
@@ -350,7 +354,14 @@ class Activation:
             entries=kept,
             snapshot=snapshot,
             user_values=user_values,
-            due=None if state.round is None and self._timed is None else self._due(),
+            due=(
+                None
+                if state.round is None
+                and self._timed is None
+                and not state.reminders
+                and not state.work
+                else self._due()
+            ),
             closed=state.phase is _CLOSED,
         )
 
@@ -361,7 +372,9 @@ class Activation:
             self.engine.keeper.wake_at(self.id, due)
             self._timed = due
         self.told_work = self.runner.works
-        return 0.0 if self.told_work else due
+        if self.told_work:
+            return 0.0
+        return OWED if self.state.work else due
 
     def tell_rest(self) -> None:
         """The handler only waits: tell the store, if that was told that it works."""
@@ -396,6 +409,7 @@ class Activation:
         elif self.told_work:
             self.tell_rest()
         elif self.state.phase is _CLOSED and self.runner.idle:
+            self.works.end()
             self.release()
 
     def when_durable(self, seq: int, done: Done, command: str, *, repeated: bool) -> None:
@@ -439,6 +453,7 @@ class Activation:
             return
         self.runner.unwind(RoundDropped(reason))
         self.gone = True
+        self.works.end()
         self.engine.committer.uncommitted -= self._size
         self._size = 0
         self._entries.clear()
@@ -502,6 +517,8 @@ class Activation:
     def release(self) -> bool:
         """Leave memory, if everything is durable."""
         if self._inflight is not None or self._entries or self._waiters or self._doubtful:
+            return False
+        if self.works.busy:
             return False
         self.gone = True
         self.engine.forget(self)

@@ -16,10 +16,11 @@ from contextvars import Context
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from parlour.app import App
 from parlour.engine.activation import Accepted, Activation, Done
+from parlour.engine.broadcast import broadcast
 from parlour.engine.clock import Clock, SystemClock
 from parlour.engine.commit import Commit, Committer
 from parlour.engine.ends import Ends
@@ -34,9 +35,11 @@ from parlour.engine.starter import Starter
 from parlour.engine.tasks import install_task_factory
 from parlour.engine.threads import Bridge
 from parlour.engine.watchdog import Watchdog
+from parlour.engine.works import OWED
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
 from parlour.events import Answer, Close, Command, Record, Stop, TextStreamed
 from parlour.session import Session
+from parlour.session.values import encode_value
 from parlour.settings import Settings
 from parlour.state import (
     Rules,
@@ -121,6 +124,7 @@ class Engine:
             await self.store.close()
             raise
         self._keeping = asyncio.create_task(self.keeper.run(), name="parlour-keeper")
+        self._detach = self.app.attach(self._broadcast_here)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,6 +135,7 @@ class Engine:
         if self.stopping:
             return
         self.stopping = True
+        self._detach()
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
         for activation in tuple(self._live.values()):
@@ -183,7 +188,7 @@ class Engine:
                 self._open(session, user, command), loop=self.loop, context=Context()
             )
             opening.add_done_callback(lambda _: self._opening.pop(session, None))
-            self._look_after(opening)
+            self.look_after(opening)
             return await asyncio.shield(opening)
         return structs.replace(await asyncio.shield(opening), repeated=True)
 
@@ -295,6 +300,20 @@ class Engine:
         except StoreError as error:
             log.error("the store failed: %s", error)
             raise Refused("unavailable", "The store cannot be reached; try again.", 1.0) from error
+
+    async def broadcast(self, name: str, data: Raw, command: str) -> int:
+        """Send a signal to every open session, and say how many took it.
+
+        The same `command` id again reaches those that have not had it. Raises `Refused`.
+        """
+        return await broadcast(self, name, data, command)
+
+    async def _broadcast_here(self, name: str, data: object, command: str) -> int:
+        """The same for whoever lives on another loop, as a script's thread does."""
+        call = self.broadcast(name, encode_value(data)[0], command)
+        if asyncio.get_running_loop() is self.loop:
+            return await call
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -497,7 +516,7 @@ class Engine:
                         epoch=activation.epoch,
                         after=state.seq,
                         at=self.time(),
-                        due=state.due,
+                        due=OWED if state.work else state.due,
                     )
                 ]
             )
@@ -538,7 +557,7 @@ class Engine:
 
     def abandon_later(self, runner: Runner, task: asyncio.Task[None]) -> None:
         """If a stopped handler does not end in time, the session goes on without it."""
-        self._look_after(task)
+        self.look_after(task)
         seconds = self.settings.limits.stop_seconds
         timer = self.loop.call_later(seconds, runner.abandon, task)
         task.add_done_callback(lambda _: timer.cancel())
@@ -546,9 +565,10 @@ class Engine:
     def spawn(self, coroutine: Any) -> None:
         """A task of the engine, that ends before it does."""
         # In no handler's context: what one sets off is neither its task nor reads its variables.
-        self._look_after(asyncio.Task(coroutine, loop=self.loop, context=Context()))
+        self.look_after(asyncio.Task(coroutine, loop=self.loop, context=Context()))
 
-    def _look_after(self, task: asyncio.Task[Any]) -> None:
+    def look_after(self, task: asyncio.Task[Any]) -> None:
+        """Keep a task until it is done; `stop` ends it."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

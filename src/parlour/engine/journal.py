@@ -37,11 +37,14 @@ from parlour.events import (
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    ReminderSet,
     StepFinished,
     StepRaised,
     StepStarted,
     TimerSet,
     UserVariableSet,
+    WorkCancelled,
+    WorkStarted,
 )
 from parlour.questions import Question
 from parlour.session.effects import Receipt, StreamSink
@@ -65,6 +68,11 @@ class Journal(Run):
     @property
     def user(self) -> str:
         return self._activation.state.user
+
+    @property
+    def place(self) -> Raw:
+        running = self._activation.state.round
+        return self._activation.state.place if running is None else running.place
 
     @property
     def local(self) -> dict[str, Any]:
@@ -141,6 +149,29 @@ class Journal(Run):
         elif not isinstance(effect.event, TimerSet):
             raise diverged(path, effect.event, "a sleep")
         await self._outcome(path, scope, effect, None)
+
+    def remind(self, name: str, due: float, data: Raw, *, wait: bool = True) -> Receipt:
+        self.check_alive()
+        path = self._scope().path("remind", name)
+        effect = self._recall(path)
+        if effect is None:
+            due += self._activation.engine.time() if wait else 0.0
+            event = ReminderSet(path=path, name=name, due=due, data=data)
+            return Written(self._activation, self.commit(event))
+        recorded = effect.event
+        if not isinstance(recorded, ReminderSet) or recorded.data != data:
+            raise diverged(path, recorded, f"the reminder {name!r}")
+        return Written(self._activation, effect.seq)
+
+    def start_work(self, name: str, data: Raw) -> Receipt:
+        seq = self.record("work", name, lambda path: WorkStarted(path=path, name=name, data=data))
+        self._activation.works.look()
+        return seq
+
+    def cancel_work(self, number: int) -> Receipt:
+        seq = self.record("unwork", "", lambda path: WorkCancelled(path=path, work=number))
+        self._activation.works.look()
+        return seq
 
     async def perform(
         self,

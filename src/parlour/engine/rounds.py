@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from parlour.events import (
     AnswerRejected,
     AnyEvent,
+    ChangeNoticed,
     CostAdded,
     MessageAdded,
     MessagesTaken,
     QuestionAnswered,
     QuestionAsked,
     Record,
+    ReminderCame,
     RoundFinished,
     RoundStarted,
     SessionClosed,
@@ -22,6 +24,7 @@ from parlour.events import (
     UnknownEvent,
     VariableDeleted,
     VariableSet,
+    WorkEnded,
 )
 from parlour.questions import Question
 from parlour.state import State
@@ -185,7 +188,9 @@ class Follower:
             case VariableSet() | VariableDeleted():
                 return bool(event.path)
             case _:
-                return not isinstance(event, SignalReceived)
+                return not isinstance(
+                    event, SignalReceived | ReminderCame | ChangeNoticed | WorkEnded
+                )
 
     def _finish(self, event: RoundFinished) -> None:
         if event.again and not isinstance(self._events[0], QuestionAnswered | AnswerRejected):

@@ -22,11 +22,14 @@ from parlour.errors import LimitExceeded, SessionOver, UnjournaledAwait, Unwindi
 from parlour.events import (
     AnyEvent,
     MessageAdded,
+    PlaceTaken,
     QuestionAsked,
+    ReminderSet,
     StepFinished,
     StepStarted,
     UserVariableSet,
     VariableSet,
+    WorkStarted,
 )
 from parlour.state import (
     Effect,
@@ -362,6 +365,18 @@ class Run:
                 check_variable(activation.state, event.name, event.value, limits)
             case UserVariableSet():
                 check_value(event.name, event.value, activation.engine.settings.limits)
+            case ReminderSet() | WorkStarted():
+                limits = activation.engine.settings.limits
+                state = activation.state
+                known = event.name in state.reminders
+                if len(state.reminders) + len(state.work) - known >= limits.reminders:
+                    raise LimitExceeded(
+                        f"a session may have {limits.reminders:,} reminders and works at a time; "
+                        "cancel some, or use a name again"
+                    )
+                check_value(event.name, event.data, limits)
+            case PlaceTaken():
+                check_value("place", event.place, activation.engine.settings.limits)
             case _:
                 pass
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from parlour.engine.journal import Journal
 from parlour.engine.scope import Scope, current_scope, drive
+from parlour.engine.works import work_result
 from parlour.errors import (
     Diverged,
     Hibernated,
@@ -39,7 +40,7 @@ from parlour.events import (
     TextStreamed,
     TimerFired,
 )
-from parlour.session import Round, Session, SignalMessage
+from parlour.session import Reminder, Round, Session, SignalMessage
 from parlour.session.base import message_of
 from parlour.session.values import decode_value
 from parlour.state import Phase, RoundState, finish_round
@@ -346,12 +347,28 @@ class Runner:
 
     def _round(self, journal: Journal, running: RoundState) -> Round:
         source = running.source
-        message = signal = None
-        if source is not None and source.cause == "message":
-            message = message_of(journal, source.said)
-        elif source is not None:
-            signal = SignalMessage(name=source.name, data=decode_value(source.data, ""))
-        return Round(number=running.number, cause=running.cause, message=message, signal=signal)
+        if source is None:
+            return Round(number=running.number, cause=running.cause)
+        message = signal = reminder = work = None
+        match source.cause:
+            case "message":
+                message = message_of(journal, source.said)
+            case "signal":
+                signal = SignalMessage(name=source.name, data=decode_value(source.data, ""))
+            case "reminder":
+                reminder = Reminder(name=source.name, data=decode_value(source.data, ""))
+            case "work":
+                work = work_result(source)
+            case _:
+                pass
+        return Round(
+            number=running.number,
+            cause=running.cause,
+            message=message,
+            signal=signal,
+            reminder=reminder,
+            work=work,
+        )
 
     # -- ending -----------------------------------------------------------------------------
 

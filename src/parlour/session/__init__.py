@@ -3,7 +3,17 @@
 Stands between the styles of agents, which use it, and the engine, which fills `effects`.
 """
 
-from parlour.session.agent import Agent, File, Message, Round, SignalMessage
+from parlour.session.agent import (
+    Agent,
+    Checked,
+    File,
+    Message,
+    Reminder,
+    Round,
+    SignalMessage,
+    Worker,
+    WorkResult,
+)
 from parlour.session.base import User
 from parlour.session.blocking import BlockingSession, run_blocking
 from parlour.session.handle import Retry, Session
@@ -12,13 +22,17 @@ from parlour.session.stream import Stream
 __all__ = [
     "Agent",
     "BlockingSession",
+    "Checked",
     "File",
     "Message",
+    "Reminder",
     "Retry",
     "Round",
     "Session",
     "SignalMessage",
     "Stream",
     "User",
+    "WorkResult",
+    "Worker",
     "run_blocking",
 ]

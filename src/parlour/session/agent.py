@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from parlour.events import Cause, Role
 
@@ -47,13 +47,39 @@ class SignalMessage(Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
+class Reminder(Struct, frozen=True, kw_only=True):
+    """What a session was to be reminded of, by `session.remind`, with its JSON data."""
+
+    name: str
+    data: Any = None
+
+
+class WorkResult(Struct, frozen=True, kw_only=True):
+    """How something ended that the agent did beside the rounds; `number` names it.
+
+    `error` is the type of what it raised, and `reason` what that said; both are "" if it has a
+    `value`.
+    """
+
+    number: int
+    name: str
+    value: Any = None
+    error: str = ""
+    reason: str = ""
+
+
 class Round(Struct, frozen=True, kw_only=True):
-    """What an agent is to answer: a message, a signal, or the session's opening, stop or close."""
+    """What an agent is to answer: a message, a signal, or the session's opening, stop or close.
+
+    Or a reminder that has come, work that is done, or variables that were set from outside.
+    """
 
     number: int
     cause: Cause
     message: Message | None = None
     signal: SignalMessage | None = None
+    reminder: Reminder | None = None
+    work: WorkResult | None = None
 
 
 class Agent(Protocol):
@@ -72,4 +98,26 @@ class Agent(Protocol):
         After a crash it is called again for the same round, and its effects through `session`
         return what is recorded. It may be cancelled at any await.
         """
+        ...
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """An agent that also does things beside the rounds: what `Effects.start_work` names."""
+
+    async def work(self, name: str, data: Raw, /) -> object:
+        """Do it, and return what is storable.
+
+        It has no session. It is cancelled when nobody needs it any more, and called again if the
+        process dies meanwhile.
+        """
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """An agent that finds its author's mistakes before it runs."""
+
+    def check(self) -> None:
+        """Raise a `ParlourError` that names them all; called when the App is made."""
         ...

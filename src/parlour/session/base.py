@@ -17,12 +17,20 @@ from parlour.events import (
     CostAdded,
     FileRef,
     MessageAdded,
+    ReminderCancelled,
     UserVariableSet,
     VariableDeleted,
     VariableSet,
 )
 from parlour.session.agent import File, Message
-from parlour.session.arguments import money, said, short_text, variable_name, whole_number
+from parlour.session.arguments import (
+    money,
+    said,
+    seconds,
+    short_text,
+    variable_name,
+    whole_number,
+)
 from parlour.session.effects import Effects, Receipt
 from parlour.session.values import decode_value, encode_value
 from parlour.state import Said
@@ -187,6 +195,28 @@ class SessionBase:
             model=short_text("a model's name", model),
         )
         return self._effects.record("cost", "", lambda path: replace(cost, path=path))
+
+    def _record_reminder(
+        self, name: str, when: float | dt.timedelta | dt.datetime, data: object
+    ) -> Receipt:
+        name = variable_name(name)
+        raw = encode_value(data)[0]
+        if isinstance(when, dt.datetime):
+            if when.tzinfo is None:
+                raise ValueError(
+                    "a reminder's time needs a time zone: when.replace(tzinfo=datetime.UTC)"
+                )
+            return self._effects.remind(name, when.timestamp(), raw, wait=False)
+        wait = seconds(when)
+        if wait is None:
+            raise TypeError("a reminder has a time; give seconds, a timedelta or a datetime")
+        return self._effects.remind(name, wait, raw)
+
+    def _record_cancellation(self, name: str) -> Receipt:
+        name = variable_name(name)
+        return self._effects.record(
+            "unremind", name, lambda path: ReminderCancelled(name=name, path=path)
+        )
 
     def _draw_time(self) -> dt.datetime:
         drawn = self._effects.draw("now", lambda: encode_value(dt.datetime.now(dt.UTC))[0])

@@ -99,6 +99,15 @@ class BlockingSession(SessionBase):
         self._now(lambda: self._effects.end_stream(sink))
         return sink.text
 
+    def remind(
+        self, name: str, when: float | dt.timedelta | dt.datetime, data: object = None
+    ) -> None:
+        """See `Session.remind`."""
+        self._now(lambda: self._record_reminder(name, when, data))
+
+    def cancel_reminder(self, name: str) -> None:
+        self._now(lambda: self._record_cancellation(name))
+
     def now(self) -> dt.datetime:
         return self._now(self._draw_time)
 

@@ -55,6 +55,11 @@ class Effects(Protocol):
     def view(self) -> View: ...
 
     @property
+    def place(self) -> Raw:
+        """What the agent remembered of its own place when the round began; JSON."""
+        ...
+
+    @property
     def local(self) -> dict[str, Any]: ...
 
     def record(self, kind: str, name: str, build: Callable[[str], Event]) -> Receipt:
@@ -84,6 +89,18 @@ class Effects(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    def remind(self, name: str, due: float, data: Raw, *, wait: bool = True) -> Receipt:
+        """Have a round begin after `due` seconds, or without `wait` at that Unix time."""
+        ...
+
+    def start_work(self, name: str, data: Raw) -> Receipt:
+        """Have the agent's `work` called beside the rounds; the receipt's seq names it."""
+        ...
+
+    def cancel_work(self, number: int) -> Receipt:
+        """Nobody needs that any more; what has ended already is no error."""
+        ...
 
     def stream(self, name: str) -> StreamSink:
         """Begin a message whose text comes bit by bit."""

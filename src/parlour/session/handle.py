@@ -417,6 +417,20 @@ class Session(SessionBase):
             raise TypeError("a sleep has an end; give seconds or a timedelta")
         await self._effects.sleep(wait)
 
+    def remind(
+        self, name: str, when: float | dt.timedelta | dt.datetime, data: object = None
+    ) -> Receipt:
+        """Have `on_reminder` called later, in a round of its own: also after a restart.
+
+        `when` is in seconds from now, a timedelta, or a datetime with a time zone. One of the same
+        `name` that has not come yet is replaced.
+        """
+        return self._record_reminder(name, when, data)
+
+    def cancel_reminder(self, name: str) -> Receipt:
+        """Do not remind of this any more; what is not set is no error."""
+        return self._record_cancellation(name)
+
     async def gather(self, *branches: Awaitable[Any]) -> list[Any]:
         """Run branches side by side; each has its own place in the journal.
 

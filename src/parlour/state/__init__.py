@@ -23,6 +23,7 @@ from parlour.state.model import (
     Pending,
     Phase,
     Recent,
+    Reminder,
     RoundState,
     Rules,
     Said,
@@ -30,6 +31,7 @@ from parlour.state.model import (
     Stored,
     View,
     Window,
+    Work,
 )
 from parlour.state.snapshot import SNAPSHOT_VERSION, decode_snapshot, encode_snapshot
 from parlour.state.view import Entry, bring_all, bring_forward, comes_from_outside, view_at
@@ -47,6 +49,7 @@ __all__ = [
     "Pending",
     "Phase",
     "Recent",
+    "Reminder",
     "RoundState",
     "Rules",
     "Said",
@@ -54,6 +57,7 @@ __all__ = [
     "Stored",
     "View",
     "Window",
+    "Work",
     "bring_all",
     "bring_forward",
     "check_command_id",

@@ -12,6 +12,7 @@ from parlour.events import (
     AnswerRejected,
     Assign,
     Cause,
+    ChangeNoticed,
     Close,
     CloseReason,
     Command,
@@ -21,6 +22,7 @@ from parlour.events import (
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    ReminderCame,
     RoundFinished,
     RoundStarted,
     Say,
@@ -122,11 +124,16 @@ def next_round(state: State) -> list[Event]:
 
 
 def overdue(state: State, now: float) -> list[Event]:
-    """What the passing of time has caused by `now`: questions nobody may answer, timers fired."""
+    """What the passing of time has caused by `now`: questions closed, timers and reminders."""
+    came = sorted(
+        [(it.due, name) for name, it in state.reminders.items() if it.due <= now]
+        if state.reminders
+        else ()
+    )
+    events: list[Event] = [ReminderCame(name=name) for _, name in came]
     running = state.round
     if running is None:
-        return []
-    events: list[Event] = []
+        return events
     for seq, path in running.questions.items():
         asked = cast("QuestionAsked", running.journal[path].event)
         if asked.deadline is not None and asked.deadline <= now:
@@ -221,14 +228,22 @@ def _decide_assign(state: State, command: Assign, rules: Rules) -> list[Event]:
     if command.value is None:
         if command.name not in state.variables:
             return []
-        return [VariableDeleted(name=command.name, command=command.id)]
+        return [VariableDeleted(name=command.name, command=command.id), *_noticed(state, rules)]
     if text_size(command.kind) < 0:
         raise Refused("invalid", "The kind of a variable is text.")
     _check_json("A variable", command.value, rules.limits.value_bytes)
     check_variable(state, command.name, command.value, rules.limits)
     return [
-        VariableSet(name=command.name, value=command.value, kind=command.kind, command=command.id)
+        VariableSet(name=command.name, value=command.value, kind=command.kind, command=command.id),
+        *_noticed(state, rules),
     ]
+
+
+def _noticed(state: State, rules: Rules) -> list[Event]:
+    """A round that looks at what was changed, unless one waits already."""
+    if "change" not in rules.causes or any(item.cause == "change" for item in state.queue):
+        return []
+    return [ChangeNoticed()]
 
 
 def _decide_close(state: State, command: Close, rules: Rules) -> list[Event]:

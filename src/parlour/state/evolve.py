@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
 from parlour.errors import IllegalEvent
 from parlour.events import (
     AnswerRejected,
+    Cause,
+    ChangeNoticed,
     CostAdded,
     Event,
+    EventDropped,
     MessageAdded,
     MessagesTaken,
+    PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    ReminderCame,
+    ReminderCancelled,
+    ReminderSet,
     RoundFinished,
     RoundResumed,
     RoundStarted,
@@ -35,6 +44,9 @@ from parlour.events import (
     UserVariableSet,
     VariableDeleted,
     VariableSet,
+    WorkCancelled,
+    WorkEnded,
+    WorkStarted,
 )
 from parlour.state.model import (
     Effect,
@@ -42,12 +54,18 @@ from parlour.state.model import (
     Pending,
     Phase,
     Recent,
+    Reminder,
     RoundState,
     Said,
     State,
     Stored,
+    Work,
 )
 from parlour.state.view import PART, longer
+
+K = TypeVar("K")
+V = TypeVar("V")
+_NULL = Raw(b"null")
 
 
 def evolve(state: State, event: Event | UnknownEvent, at: float = 0.0) -> State:
@@ -137,7 +155,12 @@ def _round_started(state: State, event: RoundStarted, _at: float) -> State:
             source = _waiting(queue, event.source)
             queue = tuple(item for item in queue if item is not source)
     started = RoundState(
-        number=event.round, cause=event.cause, source=source, started=seq, base=state.view
+        number=event.round,
+        cause=event.cause,
+        source=source,
+        started=seq,
+        base=state.view,
+        place=state.place,
     )
     return replace(
         state,
@@ -300,12 +323,72 @@ def _timer_fired(state: State, event: TimerFired, at: float) -> State:
     return replace(state, seq=seq, round=settled)
 
 
+def _reminder_set(state: State, event: ReminderSet, at: float) -> State:
+    _check_time(event.due)
+    reminders = {**state.reminders, event.name: Reminder(event.due, event.data)}
+    return replace(_effect(state, event, at), reminders=reminders)
+
+
+def _reminder_cancelled(state: State, event: ReminderCancelled, at: float) -> State:
+    return replace(_effect(state, event, at), reminders=_without(state.reminders, event.name))
+
+
+def _reminder_came(state: State, event: ReminderCame, at: float) -> State:
+    reminder = state.reminders.get(event.name)
+    if reminder is None:
+        raise IllegalEvent(f"there is no reminder {event.name!r}")
+    pending = _pending("reminder", state, at, event.name, reminder.data)
+    reminders = _without(state.reminders, event.name)
+    return replace(state, seq=state.seq + 1, queue=(*state.queue, pending), reminders=reminders)
+
+
+def _change_noticed(state: State, _event: ChangeNoticed, at: float) -> State:
+    pending = _pending("change", state, at)
+    return replace(state, seq=state.seq + 1, queue=(*state.queue, pending))
+
+
+def _work_started(state: State, event: WorkStarted, at: float) -> State:
+    work = {**state.work, state.seq + 1: Work(event.name, event.data)}
+    return replace(_effect(state, event, at), work=work)
+
+
+def _work_cancelled(state: State, event: WorkCancelled, at: float) -> State:
+    return replace(_effect(state, event, at), work=_without(state.work, event.work))
+
+
+def _work_ended(state: State, event: WorkEnded, at: float) -> State:
+    work = state.work.get(event.work)
+    if work is None:
+        raise IllegalEvent(f"the work {event.work} is not under way")
+    pending = _pending("work", state, at, work.name, Raw(msgspec.json.encode(event)))
+    return replace(
+        state,
+        seq=state.seq + 1,
+        queue=(*state.queue, pending),
+        work=_without(state.work, event.work),
+    )
+
+
+def _place_taken(state: State, event: PlaceTaken, at: float) -> State:
+    return replace(_effect(state, event, at), place=event.place)
+
+
+def _pending(cause: Cause, state: State, at: float, name: str = "", data: Raw = _NULL) -> Pending:
+    return Pending(cause, Said(state.seq + 1, "user", "", (), at), name, data)
+
+
+def _without(things: dict[K, V], key: K) -> dict[K, V]:
+    return {name: thing for name, thing in things.items() if name != key}
+
+
 def _closed(state: State, event: SessionClosed, _at: float) -> State:
     return replace(
         state,
         seq=state.seq + 1,
         phase=Phase.CLOSED,
         queue=(),
+        reminders={},
+        work={},
         recent=_remember(state, event.command) if event.command else state.recent,
     )
 
@@ -403,6 +486,15 @@ MOVES: Mapping[type[Event], Move] = {
     TimerFired: Move(_RUNNING, _timer_fired),
     MessagesTaken: Move(_RUNNING, _messages_taken),
     CostAdded: Move(_RUNNING, _effect),
+    ReminderSet: Move(_RUNNING, _reminder_set),
+    ReminderCancelled: Move(_RUNNING, _reminder_cancelled),
+    ReminderCame: Move(_OPEN, _reminder_came),
+    ChangeNoticed: Move(_OPEN, _change_noticed),
+    WorkStarted: Move(_RUNNING, _work_started),
+    WorkCancelled: Move(_RUNNING, _work_cancelled),
+    WorkEnded: Move(_OPEN, _work_ended),
+    PlaceTaken: Move(_RUNNING, _place_taken),
+    EventDropped: Move(_RUNNING, _effect),
     SessionClosed: Move(_IDLE, _closed),
     SessionForked: Move(_OPEN, _forked),
 }

@@ -136,6 +136,20 @@ class View(Struct, frozen=True, gc=False):
         return self.heard.messages
 
 
+class Reminder(Struct, frozen=True, gc=False):
+    """When a round is to begin, in Unix seconds, and what with."""
+
+    due: float
+    data: Raw = Raw(b"null")
+
+
+class Work(Struct, frozen=True, gc=False):
+    """Something that is done beside the rounds, and what with."""
+
+    name: str
+    data: Raw = Raw(b"null")
+
+
 class RoundState(Struct, frozen=True, kw_only=True, gc=False):
     """The running round.
 
@@ -156,6 +170,7 @@ class RoundState(Struct, frozen=True, kw_only=True, gc=False):
     outside: tuple[Outside, ...] = ()
     taken: tuple[Pending, ...] = ()
     resumptions: int = 0
+    place: Raw = Raw(b"null")
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -185,7 +200,9 @@ class Recent(Struct, frozen=True, gc=False):
 class State(Struct, frozen=True, kw_only=True, gc=False):
     """A session as its log tells it.
 
-    `queue` holds what waits for a round, `used` is the size of the variables in bytes.
+    `queue` holds what waits for a round, `used` is the size of the variables in bytes. `place` is
+    what the agent remembers between rounds, `reminders` stand by their names and what is done
+    beside the rounds by the seq of its start.
     """
 
     window: Window = Window()
@@ -200,6 +217,9 @@ class State(Struct, frozen=True, kw_only=True, gc=False):
     round: RoundState | None = None
     queue: tuple[Pending, ...] = ()
     recent: Recent = Recent()
+    place: Raw = Raw(b"null")
+    reminders: dict[str, Reminder] = {}
+    work: dict[int, Work] = {}
 
     @property
     def view(self) -> View:
@@ -208,11 +228,13 @@ class State(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def due(self) -> float | None:
-        """When something happens without anybody asking: a question's deadline or a timer."""
+        """When something happens without anybody asking: a deadline, a timer or a reminder."""
         running = self.round
         if running is None or not (running.questions or running.timers):
-            return None
-        times = list(running.timers.values())
+            if not self.reminders:
+                return None
+            return min([reminder.due for reminder in self.reminders.values()])
+        times = [*running.timers.values(), *[it.due for it in self.reminders.values()]]
         for path in running.questions.values():
             asked = cast("QuestionAsked", running.journal[path].event)
             if asked.deadline is not None:
