@@ -21,19 +21,45 @@ Role = Literal["user", "bot"]
 Cause = Literal["open", "message", "signal", "reminder", "change", "work", "stop", "close"]
 Status = Literal["done", "failed", "stopped", "diverged"]
 CloseReason = Literal["closed", "expired", "erased"]
+View = Literal["", "table", "frame"]
+PartStatus = Literal["done", "failed", "stopped"]
 
 
 class FileRef(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A file of a session: what the log knows of it; its bytes lie in the session's workspace.
 
     `id` is unguessable, `name` is what the user called it (never a path), `type` a media type as
-    the sender claims it, `size` in bytes.
+    the sender claims it, `size` in bytes. The rest is for what the bot shows: `alt` says it in
+    words, `width` and `height` are in pixels (0: unknown), `view` is how it is shown where its
+    type alone does not say so, `rows` how many a table has of which the file may hold the first.
     """
 
     id: str
     name: str
     type: str = "application/octet-stream"
     size: int = 0
+    alt: str = ""
+    width: int = 0
+    height: int = 0
+    view: View = ""
+    rows: int = 0
+
+
+class Button(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Something that the user may press under a message: it sends the signal with its JSON."""
+
+    label: str
+    signal: str
+    data: Raw = Raw(b"null")
+
+
+class PartCost(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a part has used. `amount` is None where a price is unknown or currencies differ."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    amount: float | None = None
+    currency: str = "USD"
 
 
 class Event(
@@ -61,6 +87,7 @@ class MessageAdded(Event, frozen=True, kw_only=True):
     path: str = ""
     command: str = ""
     cut: bool = False
+    actions: tuple[Button, ...] = ()
 
 
 class SignalReceived(Event, frozen=True, kw_only=True):
@@ -306,6 +333,31 @@ class CostAdded(Event, frozen=True, kw_only=True):
     model: str = ""
 
 
+class PartBegun(Event, frozen=True, kw_only=True):
+    """A part of the round's work that the user is shown began; `input` is Markdown.
+
+    Whatever has a path below its own belongs to it, other parts too. `kind` is the app's own word
+    for what it is: "tool", "model", "post".
+    """
+
+    path: str
+    name: str
+    kind: str = ""
+    input: str = ""
+
+
+class PartEnded(Event, frozen=True, kw_only=True):
+    """The part below whose path this one lies is over; `output` is Markdown.
+
+    `cost` is what was added to the round's cost within it, if its author wants it shown.
+    """
+
+    path: str
+    status: PartStatus = "done"
+    output: str = ""
+    cost: PartCost | None = None
+
+
 class SessionClosed(Event, frozen=True, kw_only=True):
     """The session takes no more commands."""
 
@@ -358,6 +410,8 @@ AnyEvent = (
     | EventDropped
     | MessagesTaken
     | CostAdded
+    | PartBegun
+    | PartEnded
     | SessionClosed
     | SessionForked
 )
@@ -384,6 +438,31 @@ class TextStreamed(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     offset: int
     text: str
+
+
+class PartStreamed(Struct, frozen=True, kw_only=True, gc=False):
+    """A delta: more of what comes out of the part at `path`; `offset` is that of `TextStreamed`."""
+
+    round: int
+    path: str
+    offset: int
+    text: str
+
+
+class ProgressShown(Struct, frozen=True, kw_only=True, gc=False):
+    """A delta: how far the round is, or the part at `path` (""): the newest is all that counts.
+
+    `total` None: nobody knows how much there is.
+    """
+
+    round: int
+    path: str = ""
+    done: float = 0.0
+    total: float | None = None
+    text: str = ""
+
+
+Delta = TextStreamed | PartStreamed | ProgressShown
 
 
 class Say(Struct, frozen=True, kw_only=True, gc=False):

@@ -16,6 +16,8 @@ from parlour.events import (
     CostAdded,
     FileRef,
     MessageAdded,
+    PartStreamed,
+    ProgressShown,
     QuestionAsked,
     RoundFinished,
     SessionOpened,
@@ -209,7 +211,17 @@ def test_the_events_that_are_sent_are_those_that_are_documented():
 def test_every_frame_and_kind_of_question_is_documented():
     for line, _ in FRAMES:
         assert f'{{"t":"{msgspec.json.decode(line)["t"]}"' in WIRE
-    for frame in ("hello", "records", "live", "delta", "ack", "refused", "pong"):
+    for frame in (
+        "hello",
+        "records",
+        "live",
+        "delta",
+        "part",
+        "progress",
+        "ack",
+        "refused",
+        "pong",
+    ):
         assert f'{{"t":"{frame}"' in WIRE
     for kind in get_args(Question):
         assert f"\n| `{kind.__struct_config__.tag}` |" in WIRE
@@ -317,6 +329,22 @@ def test_the_other_frames_are_as_documented(text, session, number):
         "path": "stream#1",
         "offset": number,
         "text": text,
+    }
+    part = PartStreamed(round=3, path="part:a#1", offset=number, text=text)
+    assert msgspec.json.decode(native.encode_delta(session, part)) == {
+        "t": "part",
+        "session": session,
+        "round": 3,
+        "path": "part:a#1",
+        "offset": number,
+        "text": text,
+    }
+    shown = ProgressShown(round=3, done=2.5)
+    assert msgspec.json.decode(native.encode_delta(session, shown)) == {
+        "t": "progress",
+        "session": session,
+        "round": 3,
+        "done": 2.5,
     }
     assert msgspec.json.decode(native.encode_ack(session, "c", number)) == {
         "t": "ack",

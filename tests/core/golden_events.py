@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from parlour.events import (
     AnswerRejected,
+    Button,
     ChangeNoticed,
     CostAdded,
     Event,
@@ -20,6 +21,9 @@ from parlour.events import (
     FileRef,
     MessageAdded,
     MessagesTaken,
+    PartBegun,
+    PartCost,
+    PartEnded,
     PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
@@ -67,11 +71,22 @@ _FILES = (
     FileRef(id="f1", name="Straße 7.png", type="image/png", size=123),
     FileRef(id="f2", name="b"),
 )
+_SHOWN = (
+    FileRef(id="f3", name="c.png", type="image/png", size=9, alt="A chart", width=640, height=480),
+    FileRef(id="f4", name="t.csv", type="text/csv", size=9, view="table", rows=70_000),
+)
+_BUTTON = Button(label="Book it", signal="book", data=Raw(b'{"room":7}'))
 
 FULL: tuple[Event, ...] = (
     SessionOpened(user="u1", command="c1"),
     MessageAdded(
-        role="bot", text="Hallo 👋\n", files=_FILES, path="reply#1", command="c2", cut=True
+        role="bot",
+        text="Hallo 👋\n",
+        files=_FILES,
+        path="reply#1",
+        command="c2",
+        cut=True,
+        actions=(_BUTTON, Button(label="No", signal="no")),
     ),
     SignalReceived(name="ping", data=Raw(b'{"a":[1,null]}'), command="c3"),
     RoundStarted(round=2, cause="message", source=5, command="c4"),
@@ -129,6 +144,13 @@ FULL: tuple[Event, ...] = (
         by="book",
     ),
     EventDropped(path="drop#1", name="paid", state="greet", reason="nobody wants it here"),
+    PartBegun(path="part:Search#1", name="Search", kind="tool", input="rooms"),
+    PartEnded(
+        path="part:Search#1/end#1",
+        status="failed",
+        output="Nothing found.",
+        cost=PartCost(input_tokens=10, output_tokens=20, amount=0.5, currency="EUR"),
+    ),
     SessionClosed(reason="expired", command="c10"),
     SessionForked(origin="a1b2", seq=7),
 )
@@ -164,6 +186,8 @@ LEAST: tuple[Event, ...] = (
     WorkEnded(work=3),
     PlaceTaken(path="place#1", place=Raw(b"null")),
     EventDropped(path="drop#1", name="a"),
+    PartBegun(path="part:Search#1", name="Search"),
+    PartEnded(path="part:Search#1/end#1"),
     SessionClosed(),
     SessionForked(origin="a1b2", seq=1),
 )
@@ -215,6 +239,13 @@ def golden() -> dict[str, Event]:
             found[f"QuestionAsked.{kind}.{how}.json"] = QuestionAsked(
                 path="ask#1", text="?", question=question
             )
+    said = MessageAdded(
+        role="bot", text="Hallo 👋\n", files=_FILES, path="reply#1", command="c2", cut=True
+    )
+    found["MessageAdded.without-actions.json"] = said
+    found["MessageAdded.attachments.json"] = MessageAdded(
+        role="bot", text="Here.", files=_SHOWN, path="reply#1"
+    )
     return found
 
 

@@ -24,6 +24,8 @@ from parlour.events import (
     FileRef,
     MessageAdded,
     MessagesTaken,
+    PartBegun,
+    PartEnded,
     PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
@@ -170,6 +172,8 @@ LEGAL = [
     (going(WORKING, RoundFinished(round=1, status="done")), WorkEnded(work=3)),
     (RUNNING, PlaceTaken(path="place#1", place=Raw(b"1"))),
     (RUNNING, EventDropped(path="drop#1", name="a")),
+    (RUNNING, PartBegun(path="part:a#1", name="a")),
+    (RUNNING, PartEnded(path="part:a#1/end#1")),
     (IDLE, SessionForked(origin="a", seq=1)),
     (RUNNING, SessionForked(origin="a", seq=2)),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 import parlour
-from parlour.events import AnyEvent, Cause, TextStreamed, UnknownEvent
+from parlour.events import AnyEvent, Cause, Delta, UnknownEvent
 
 
 class Echo:
@@ -24,7 +24,7 @@ class Echo:
 class Shown(parlour.EventHandler):
     """What a script may do with what happens."""
 
-    def handle(self, event: AnyEvent | UnknownEvent | TextStreamed) -> None:
+    def handle(self, event: AnyEvent | UnknownEvent | Delta) -> None:
         pass
 
     def question(self, question: parlour.OpenQuestion) -> object:

@@ -12,8 +12,9 @@ import logging
 import math
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -21,18 +22,20 @@ from msgspec import Struct
 from parlour.engine.commit import Commit
 from parlour.engine.runner import Runner
 from parlour.engine.works import OWED, Works
-from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
+from parlour.errors import Refused, RoundDropped, SessionOver, StoreError, StoreUnavailable
 from parlour.events import (
     Answer,
     Assign,
     Close,
     Command,
+    Delta,
     Event,
+    FileRef,
+    ProgressShown,
     QuestionClosed,
     RoundFinished,
     Say,
     Signal,
-    TextStreamed,
     UserVariableSet,
     encode_chunk,
     encode_events,
@@ -60,6 +63,9 @@ class Accepted(Struct, frozen=True):
     seq: int
     repeated: bool = False
 
+
+Parcel = tuple[FileRef, bytes | Path]
+"""A file that a session is to have, and where its bytes are."""
 
 Done = Callable[[Accepted | Refused], None]
 """Gets the outcome of a command, on the event loop, when it is durable."""
@@ -101,6 +107,7 @@ class Activation:
         "_deltas",
         "_doubtful",
         "_entries",
+        "_held",
         "_inflight",
         "_inflight_size",
         "_size",
@@ -144,8 +151,9 @@ class Activation:
         self._snapshot_seq = snapshot_seq
         self._entries: list[tuple[str, list[Event]]] = []
         self._inflight: Commit | None = None
+        self._held = 0
         self._waiters: list[_Waiter] = []
-        self._deltas: list[tuple[int, TextStreamed]] = []
+        self._deltas: list[tuple[int, Delta]] = []
         self._user_values: list[UserValue] = []
         self._timed: float | None = None
         self._doubtful: deque[tuple[Command, Done]] = deque()
@@ -308,7 +316,7 @@ class Activation:
         engine.committer.uncommitted += size
         if not entries:
             entries.append((command, events))
-            if self._inflight is None:
+            if self._inflight is None and not self._held:
                 engine.committer.touch(self)
         elif command:
             entries.append((command, events))
@@ -320,9 +328,34 @@ class Activation:
         """A variable of the user goes to the store with the next batch."""
         self._user_values.append(UserValue(event.name, bytes(event.value), event.kind))
 
+    def keep_files(self, parcels: Sequence[Parcel]) -> None:
+        """Write files that the newest record names: it goes to the store when they are durable."""
+        self._held += 1
+        self.engine.spawn(self._keep_files(parcels))
+
+    async def _keep_files(self, parcels: Sequence[Parcel]) -> None:
+        keep = self.engine.files.keep
+        try:
+            for ref, content in parcels:
+                await asyncio.to_thread(keep, self.id, ref, content)
+        except Exception as error:
+            if isinstance(error, StoreError):
+                log.error("session %s: %s", self.id[:8], error)
+            else:
+                log.exception("session %s could not keep a file", self.id[:8])
+            if not self.gone:
+                self._refused(StoreUnavailable("a file of the session could not be written"))
+        finally:
+            self._held -= 1
+            if self.gone and await self.engine.store.find(self.id) is None:
+                # It was erased meanwhile.
+                await asyncio.to_thread(self.engine.files.erase, self.id)
+            if not self._held and self._entries and self._inflight is None and not self.gone:
+                self.engine.committer.touch(self)
+
     def take(self) -> Append | None:
         """What is to be written now; the committer calls `written` with its outcome."""
-        if not self._entries or self._inflight is not None or self.gone:
+        if not self._entries or self._inflight is not None or self._held or self.gone:
             return None
         entries, self._entries = self._entries, []
         state, at = self.state, self._at
@@ -405,6 +438,7 @@ class Activation:
         if self._deltas:
             self._show_deltas()
         if self._entries:
+            # It is looked at again when files it names are there.
             engine.committer.touch(self)
         elif self.told_work:
             self.tell_rest()
@@ -465,7 +499,7 @@ class Activation:
 
     # -- showing ----------------------------------------------------------------------------
 
-    def show(self, delta: TextStreamed) -> None:
+    def show(self, delta: Delta) -> None:
         """Show a delta, behind the records that came before it."""
         if self.gone:
             return
@@ -481,7 +515,8 @@ class Activation:
 
     def held_back(self, path: str) -> int | None:
         """From where on the message at `path` waits for records before it to be durable."""
-        offsets = [delta.offset for _, delta in self._deltas if delta.path == path]
+        waiting = [delta for _, delta in self._deltas if delta.path == path]
+        offsets = [delta.offset for delta in waiting if not isinstance(delta, ProgressShown)]
         return min(offsets, default=None)
 
     def _show_deltas(self) -> None:

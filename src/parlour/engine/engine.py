@@ -37,7 +37,7 @@ from parlour.engine.threads import Bridge
 from parlour.engine.watchdog import Watchdog
 from parlour.engine.works import OWED
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
-from parlour.events import Answer, Close, Command, Record, Stop, TextStreamed
+from parlour.events import Answer, Close, Command, Delta, Record, Stop
 from parlour.session import Session
 from parlour.session.values import encode_value
 from parlour.settings import Settings
@@ -359,7 +359,7 @@ class Engine:
 
     def events(
         self, session: str, after: int = 0, *, user: str | None = None
-    ) -> AsyncGenerator[Record | TextStreamed]:
+    ) -> AsyncGenerator[Record | Delta]:
         """Every record after `after`, then what happens live, deltas too: no gap, no repeat.
 
         Ends when the session is closed. Raises `Refused`, also when the reader is too slow, when
@@ -537,7 +537,7 @@ class Engine:
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
                 self._cut(subscription, failure)
 
-    def show(self, session: str, delta: TextStreamed) -> None:
+    def show(self, session: str, delta: Delta) -> None:
         for subscription in self._fanout.of(session):
             try:
                 subscription.delta(delta)
@@ -549,9 +549,10 @@ class Engine:
         log.error("a listener of session %s failed; it is cut off", session, exc_info=failure)
         self._fanout.remove(subscription)
 
-    def streams_so_far(self, session: str) -> list[TextStreamed]:
+    def so_far(self, session: str) -> list[Delta]:
+        """What passes by just now in a session, for a listener that has just come."""
         activation = self._live.get(session)
-        return [] if activation is None else activation.runner.streams_so_far()
+        return [] if activation is None else activation.runner.so_far()
 
     # -- tasks ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from parlour.engine.commit import Commit
 from parlour.engine.reading import weight_of
 from parlour.errors import Refused
-from parlour.events import SessionClosed, TextStreamed, decode_chunk, encode_events
+from parlour.events import Delta, SessionClosed, decode_chunk, encode_events
 from parlour.stores.store import Chunk
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Listener(Protocol):
 
     def commit(self, commit: Commit) -> None: ...
 
-    def delta(self, session: str, delta: TextStreamed) -> None: ...
+    def delta(self, session: str, delta: Delta) -> None: ...
 
     def live(self, session: str, seq: int) -> None:
         """The past has been told, up to `seq`; what follows happens now."""
@@ -105,7 +105,7 @@ class Subscription:
         else:
             self._tell(commit.after(self.place))
 
-    def delta(self, delta: TextStreamed) -> None:
+    def delta(self, delta: Delta) -> None:
         if self._live:
             self._listener.delta(self.session, delta)
 
@@ -180,7 +180,7 @@ class Subscription:
             self._show_streams()
 
     def _show_streams(self) -> None:
-        for delta in self._engine.streams_so_far(self.session):
+        for delta in self._engine.so_far(self.session):
             self._listener.delta(self.session, delta)
 
     async def _read_past(self) -> None:

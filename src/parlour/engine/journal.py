@@ -16,24 +16,33 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from parlour.engine.branches import gather, race
+from parlour.engine.parts import END, OpenPart
 from parlour.engine.receipts import Written
 from parlour.engine.replay import brief, diverged
-from parlour.engine.run import Run
+from parlour.engine.run import Run, check_files, ref_of
 from parlour.engine.scope import Scope, current_scope
+from parlour.engine.streams import OpenStream
 from parlour.errors import (
     Diverged,
     NotStorable,
+    SessionOver,
     StepFailed,
     StepInterrupted,
     describe,
 )
 from parlour.events import (
     AnyEvent,
+    Button,
     Event,
     FileRef,
+    MessageAdded,
     MessagesTaken,
+    PartBegun,
+    PartEnded,
+    ProgressShown,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
@@ -47,7 +56,9 @@ from parlour.events import (
     WorkStarted,
 )
 from parlour.questions import Question
-from parlour.session.effects import Receipt, StreamSink
+from parlour.session.agent import File
+from parlour.session.attachments import Attachment, Packed, fits
+from parlour.session.effects import PartSink, Receipt, StreamSink
 from parlour.state import (
     Effect,
     Said,
@@ -100,6 +111,62 @@ class Journal(Run):
         if isinstance(event, UserVariableSet):
             self._activation.keep_user_value(event)
         return Written(self._activation, seq)
+
+    def enclose(
+        self,
+        files: Sequence[Attachment | File],
+        build: Callable[[str, tuple[FileRef, ...]], MessageAdded],
+    ) -> Receipt:
+        self.check_alive()
+        path = self._scope().path("reply")
+        effect = self._recall(path)
+        if effect is None:
+            return Written(self._activation, self.send(files, partial(build, path)))
+        event = effect.event
+        refs = event.files if isinstance(event, MessageAdded) else ()
+        if not fits(refs, files) or event != build(path, refs):
+            names = ", ".join(file.name for file in files)
+            raise diverged(path, event, f"{brief(build(path, ()))} with the files {names or '-'}")
+        return Written(self._activation, effect.seq)
+
+    @property
+    def repeats(self) -> bool:
+        return self._replay is not None
+
+    # -- Effects: what is shown of the work -------------------------------------------------
+
+    def begin_part(self, begun: PartBegun) -> OpenPart:
+        self.check_alive()
+        scope = self._scope()
+        path = scope.path("part", begun.name)
+        self._once(replace(begun, path=path))
+        return self.parts.begin(self.streams, path, scope)
+
+    def end_part(self, part: PartSink, ended: PartEnded | None, *, cost: bool) -> None:
+        part = cast("OpenPart", part)
+        shown = part.text
+        self.parts.close(part)
+        if ended is None or self.dead is not None:
+            return
+        path = f"{part.path}/{END}"
+        used = self.parts.cost(part.path) if cost else None
+        self._once(replace(ended, path=path, output=ended.output or shown, cost=used), late=True)
+
+    def _once(self, event: PartBegun | PartEnded, *, late: bool = False) -> None:
+        """Record it, unless it is recorded. `late`: what is recorded counts, if it differs."""
+        effect = self._recall(event.path)
+        if effect is None:
+            self.commit(event)
+        elif type(effect.event) is not type(event) or (not late and effect.event != event):
+            raise diverged(event.path, effect.event, brief(event))
+
+    def progress(self, done: float, total: float | None, text: str) -> None:
+        self.check_alive()
+        if self._replay is not None:
+            return
+        path = self._scope().part
+        shown = ProgressShown(round=self.number, path=path, done=done, total=total, text=text)
+        self.parts.progress(shown)
 
     def draw(self, kind: str, make: Callable[[], Raw]) -> Raw:
         self.check_alive()
@@ -276,6 +343,16 @@ class Journal(Run):
     async def begin_stream(self, name: str) -> StreamSink:
         return await self.streams.begin(self._scope(), name)
 
+    def enclose_in(
+        self, sink: StreamSink, files: Sequence[Attachment | File], actions: Sequence[Button]
+    ) -> None:
+        self.check_alive()
+        stream = cast("OpenStream", sink)
+        if stream.done and not stream.recorded:
+            raise SessionOver("this stream has ended; begin another one")
+        stream.files = (*stream.files, *files)
+        stream.actions = (*stream.actions, *actions)
+
     def end_stream(self, sink: StreamSink) -> Receipt | None:
         return self.streams.end(sink)
 
@@ -373,6 +450,13 @@ class Journal(Run):
             type_=type_,
             limit=engine.settings.limits.upload_bytes,
         )
+
+    async def keep_file(self, name: str, packed: Packed) -> FileRef:
+        engine = self._activation.engine
+        ref = ref_of(name, packed)
+        check_files([ref], len(self._activation.state.files) + 1, engine.settings.limits)
+        await asyncio.to_thread(engine.files.keep, self._activation.id, ref, packed.content)
+        return ref
 
     def close_after_round(self) -> None:
         self.check_alive()

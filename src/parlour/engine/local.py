@@ -26,13 +26,13 @@ from parlour.events import (
     AnyEvent,
     Assign,
     Close,
+    Delta,
     FileRef,
     Record,
     RoundStarted,
     Say,
     Signal,
     Stop,
-    TextStreamed,
     UnknownEvent,
 )
 from parlour.session.values import decode_value, encode_value
@@ -50,7 +50,7 @@ Files = Sequence[Mapping[str, Any]]
 class EventHandler:
     """Gets every event of a round as it happens; subclass it and override what you need."""
 
-    def handle(self, event: AnyEvent | UnknownEvent | TextStreamed) -> None:
+    def handle(self, event: AnyEvent | UnknownEvent | Delta) -> None:
         """An event of the round, or a piece of a message that is being written."""
 
     def question(self, question: OpenQuestion) -> object:
@@ -220,7 +220,7 @@ class AsyncLocalSession:
     ) -> RoundResult:
         after = max(follower.place, follower.cause - 1, 0)
         stream = self._engine.events(self.id, after, user=self._user)
-        coming: asyncio.Future[Record | TextStreamed] | None = None
+        coming: asyncio.Future[Record | Delta] | None = None
         try:
             while True:
                 coming = coming or asyncio.ensure_future(anext(stream))
@@ -288,7 +288,7 @@ class _Interrupted(Exception):
     """The records could not be followed any further just now."""
 
 
-def _arrived(coming: asyncio.Future[Record | TextStreamed]) -> Record | TextStreamed | None:
+def _arrived(coming: asyncio.Future[Record | Delta]) -> Record | Delta | None:
     """The next item, None at the end."""
     try:
         return coming.result()

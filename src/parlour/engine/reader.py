@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from parlour.engine.commit import Commit
 from parlour.engine.fanout import Subscription, lost_place
 from parlour.errors import Refused, StoreError
-from parlour.events import Record, SessionClosed, TextStreamed
+from parlour.events import Delta, Record, SessionClosed
 
 if TYPE_CHECKING:
     from parlour.engine.engine import Engine
@@ -22,7 +22,7 @@ _ITEM_WEIGHT = 200
 
 async def read_events(
     engine: Engine, session: str, after: int, user: str | None
-) -> AsyncGenerator[Record | TextStreamed]:
+) -> AsyncGenerator[Record | Delta]:
     """Every record after `after`, then what happens live; see `Engine.events`."""
     await engine.authorise(session, user)
     reader = Reader(engine.settings.limits.listener_bytes)
@@ -31,7 +31,7 @@ async def read_events(
     catching = asyncio.create_task(reader.catch_up(subscription))
     try:
         while (item := await reader.take()) is not None:
-            if isinstance(item, TextStreamed):
+            if not isinstance(item, Commit):
                 yield item
                 continue
             for seq, event in enumerate(item.events, item.first):
@@ -64,7 +64,7 @@ class Reader:
     )
 
     def __init__(self, limit: int) -> None:
-        self._items: deque[tuple[Commit | TextStreamed, int]] = deque()
+        self._items: deque[tuple[Commit | Delta, int]] = deque()
         self._limit = limit
         self._hand = 0
         self._over = False
@@ -83,7 +83,7 @@ class Reader:
         if SessionClosed in map(type, commit.events):
             self._end(None)
 
-    def delta(self, session: str, delta: TextStreamed) -> None:
+    def delta(self, session: str, delta: Delta) -> None:
         del session
         self._put(delta, len(delta.text))
 
@@ -116,7 +116,7 @@ class Reader:
 
     # -- the queue --------------------------------------------------------------------------
 
-    async def take(self) -> Commit | TextStreamed | None:
+    async def take(self) -> Commit | Delta | None:
         """The next item, None at the end. Raises why it ended, if that was not the session's."""
         self.weight -= self._hand
         self._hand = 0
@@ -131,7 +131,7 @@ class Reader:
         item, self._hand = self._items.popleft()
         return item
 
-    def _put(self, item: Commit | TextStreamed, weight: int) -> None:
+    def _put(self, item: Commit | Delta, weight: int) -> None:
         if self._over:
             return
         weight += _ITEM_WEIGHT

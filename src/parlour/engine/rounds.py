@@ -9,6 +9,7 @@ from parlour.events import (
     AnyEvent,
     ChangeNoticed,
     CostAdded,
+    Delta,
     MessageAdded,
     MessagesTaken,
     QuestionAnswered,
@@ -20,7 +21,6 @@ from parlour.events import (
     SessionClosed,
     SessionOpened,
     SignalReceived,
-    TextStreamed,
     UnknownEvent,
     VariableDeleted,
     VariableSet,
@@ -102,7 +102,7 @@ class Offers:
         self.folded = 0
         """Until which record a session that sleeps was looked at."""
 
-    def see(self, item: Record | TextStreamed) -> None:
+    def see(self, item: Record | Delta) -> None:
         if isinstance(item, Record) and isinstance(item.event, AnswerRejected):
             self._complaints[item.event.question] = item.event.reason
             self._offered.discard(item.event.question)
@@ -135,9 +135,9 @@ class Follower:
         self.place = 0
         self.result: RoundResult | None = None
 
-    def take(self, item: Record | TextStreamed) -> bool:
+    def take(self, item: Record | Delta) -> bool:
         """Whether it belongs to the round."""
-        if isinstance(item, TextStreamed):
+        if not isinstance(item, Record):
             # Rounds follow one another: what is written now is written by the one that runs.
             self._number = self._number or (item.round if self.began else 0)
             return self.began and item.round == self._number

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from parlour.engine.parts import Parts
 from parlour.engine.readback import read_back
 from parlour.engine.replay import Replay
 from parlour.engine.scope import Scope, current_scope
@@ -21,7 +23,11 @@ from parlour.engine.turns import Turns
 from parlour.errors import LimitExceeded, SessionOver, UnjournaledAwait, Unwinding
 from parlour.events import (
     AnyEvent,
+    Delta,
+    FileRef,
     MessageAdded,
+    PartBegun,
+    PartEnded,
     PlaceTaken,
     QuestionAsked,
     ReminderSet,
@@ -31,6 +37,9 @@ from parlour.events import (
     VariableSet,
     WorkStarted,
 )
+from parlour.session.agent import File
+from parlour.session.attachments import Attachment, Packed, named
+from parlour.settings import Limits
 from parlour.state import (
     Effect,
     RoundState,
@@ -43,7 +52,7 @@ from parlour.state import (
 from parlour.storable import text_size
 
 if TYPE_CHECKING:
-    from parlour.engine.activation import Activation
+    from parlour.engine.activation import Activation, Parcel
 
 log = logging.getLogger("parlour.engine")
 T = TypeVar("T")
@@ -65,6 +74,7 @@ class Run:
         "_activation",
         "_first",
         "_parents",
+        "_parts",
         "_past",
         "_reached",
         "_replay",
@@ -93,6 +103,7 @@ class Run:
         self.foreign = 0
         self.closing = False
         self._streams: Streams | None = None
+        self._parts: Parts | None = None
         self.turns: Turns | None = None
         self._first = 0 if running is None else running.started
         self._reached = self._first
@@ -212,6 +223,23 @@ class Run:
         if self._streams is None:
             self._streams = Streams(self, self._activation)
         return self._streams
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of the work that are shown."""
+        if self._parts is None:
+            self._parts = Parts(self, self._activation)
+        return self._parts
+
+    def so_far(self) -> list[Delta]:
+        """What is being written, and how far the work is, for whoever comes in the middle."""
+        found: list[Delta | None] = []
+        if self._streams is not None:
+            held_back = self._activation.held_back
+            found += [stream.so_far(held_back(stream.path)) for stream in self._streams.values()]
+        if self._parts is not None:
+            found += self._parts.so_far()
+        return [delta for delta in found if delta is not None]
 
     # -- tasks ----------------------------------------------------------------------------
 
@@ -345,7 +373,7 @@ class Run:
             raise self.dead
         # Of the most frequent one, whose path is ours, the text is all there is to look at.
         size = -1
-        if type(event) is MessageAdded and not event.files:
+        if type(event) is MessageAdded and not event.files and not event.actions:
             size = text_size(event.text)
         if size < 0:
             size = read_back(event)
@@ -355,10 +383,35 @@ class Run:
             self._note(event)
         return seq
 
+    def send(
+        self,
+        files: Sequence[Attachment | File],
+        build: Callable[[tuple[FileRef, ...]], MessageAdded],
+    ) -> int:
+        """Record a message with files, which become durable before it; its seq."""
+        self.check_alive()
+        limits = self._activation.engine.settings.limits
+        known = self._activation.state.files
+        refs: list[FileRef] = []
+        parcels: list[Parcel] = []
+        for file in files:
+            if not isinstance(file, Attachment):
+                refs.append(_stored(file, known))
+                continue
+            packed = file.packed
+            ref = ref_of(file.name, packed)
+            refs.append(ref)
+            parcels.append((ref, packed.content))
+        check_files(refs, len(known) + len(parcels), limits)
+        seq = self.commit(build(tuple(refs)))
+        if parcels:
+            self._activation.keep_files(parcels)
+        return seq
+
     def _check_size(self, event: AnyEvent, size: int) -> None:
         activation = self._activation
         match event:
-            case MessageAdded() | QuestionAsked():
+            case MessageAdded() | QuestionAsked() | PartBegun() | PartEnded():
                 self.check_reply(size)
             case VariableSet():
                 limits = activation.engine.settings.limits
@@ -480,3 +533,40 @@ class Run:
             self._replay = None
         if self.turns is not None and replay.gone_through:
             self.turns.look()
+
+
+def ref_of(name: str, packed: Packed) -> FileRef:
+    """A new file of the session."""
+    return FileRef(
+        id=secrets.token_hex(16),
+        name=named(name, packed),
+        type=packed.type,
+        size=packed.size,
+        alt=packed.alt,
+        width=packed.width,
+        height=packed.height,
+        view=packed.view,
+        rows=packed.rows,
+    )
+
+
+def _stored(file: File, known: Sequence[FileRef]) -> FileRef:
+    for ref in known:
+        if ref.id == file.id:
+            return ref
+    # It was stored by `attach` and has not been said yet.
+    return file.ref or FileRef(id=file.id, name=file.name, type=file.type, size=file.size)
+
+
+def check_files(refs: Sequence[FileRef], total: int, limits: Limits) -> None:
+    """Raises `LimitExceeded` where these are too many or too large."""
+    if len(refs) > limits.files_per_message:
+        raise LimitExceeded(f"a message may bring {limits.files_per_message} files; send several")
+    if total > limits.files_per_session:
+        raise LimitExceeded(f"a session may have {limits.files_per_session:,} files")
+    for ref in refs:
+        if ref.size > limits.upload_bytes:
+            raise LimitExceeded(
+                f"the file {ref.name!r} has {ref.size:,} bytes, at most {limits.upload_bytes:,} "
+                "are kept; give less, or raise limits.upload_bytes"
+            )

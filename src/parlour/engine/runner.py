@@ -29,6 +29,7 @@ from parlour.errors import (
     describe,
 )
 from parlour.events import (
+    Delta,
     Event,
     QuestionAnswered,
     QuestionClosed,
@@ -37,7 +38,6 @@ from parlour.events import (
     RoundSurvived,
     SessionClosed,
     Status,
-    TextStreamed,
     TimerFired,
 )
 from parlour.session import Reminder, Round, Session, SignalMessage
@@ -141,14 +141,10 @@ class Runner:
         """The messages that were being written, as far as they came; they end here."""
         return [] if self.journal is None else self.journal.cut_streams()
 
-    def streams_so_far(self) -> list[TextStreamed]:
-        """The messages that are being written, each as one delta from its start."""
+    def so_far(self) -> list[Delta]:
+        """What is being written, each as one delta from its start, and how far the work is."""
         journal = self.journal
-        if journal is None or journal.dead is not None:
-            return []
-        held_back = self._activation.held_back
-        deltas = [stream.so_far(held_back(stream.path)) for stream in journal.streams.values()]
-        return [delta for delta in deltas if delta is not None]
+        return [] if journal is None or journal.dead is not None else journal.so_far()
 
     def _path_of(self, event: QuestionAnswered | QuestionClosed) -> str:
         running = self._activation.state.round

@@ -13,12 +13,20 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import ContextVar, copy_context
 from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
     from parlour.engine.run import Run
 
 T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """Where a scope stood before it entered a part of the work."""
+
+    prefix: str
+    counts: dict[str, int]
+    part: str
 
 
 class Scope:
@@ -29,10 +37,17 @@ class Scope:
     foreign, `children` how many tasks of its own making are not done.
     """
 
-    __slots__ = ("aside", "blocked", "children", "counts", "depth", "journal", "prefix")
+    __slots__ = ("aside", "blocked", "children", "counts", "depth", "journal", "part", "prefix")
 
-    def __init__(self, journal: Run, prefix: str = "", aside: int = 0) -> None:
+    def __init__(
+        self, journal: Run, prefix: str = "", aside: int = 0, part: str | None = None
+    ) -> None:
         self.journal = journal
+        if part is None:
+            # It goes on in whatever part of the work it was begun in.
+            around = current_scope.get()
+            part = around.part if around is not None and around.journal is journal else ""
+        self.part: str = part
         self.prefix = prefix
         self.counts: dict[str, int] = {}
         self.depth = aside
@@ -46,6 +61,15 @@ class Scope:
         number = self.counts.get(key, 0) + 1
         self.counts[key] = number
         return f"{self.prefix}{key}#{number}"
+
+    def enter(self, path: str) -> Place:
+        """What comes next stands below the part at `path`; what is returned leads back."""
+        before = Place(self.prefix, self.counts, self.part)
+        self.prefix, self.counts, self.part = f"{path}/", {}, path
+        return before
+
+    def leave(self, before: Place) -> None:
+        self.prefix, self.counts, self.part = before
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("parlour_scope", default=None)

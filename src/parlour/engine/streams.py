@@ -7,13 +7,14 @@ further than it did.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from parlour.engine.receipts import Written
 from parlour.engine.replay import diverged
 from parlour.engine.scope import Scope
 from parlour.errors import SessionOver
-from parlour.events import Event, MessageAdded, TextStreamed
+from parlour.events import Button, Event, FileRef, MessageAdded, PartStreamed, TextStreamed
 from parlour.session.effects import Receipt, StreamSink
 from parlour.state import Effect
 from parlour.storable import text_size
@@ -21,12 +22,25 @@ from parlour.storable import text_size
 if TYPE_CHECKING:
     from parlour.engine.activation import Activation
     from parlour.engine.run import Run
+    from parlour.session.agent import File
+    from parlour.session.attachments import Attachment
 
 
 class OpenStream:
     """A message that is being written; what is written in one turn of the loop is one delta."""
 
-    __slots__ = ("_new", "_sent", "_shown", "_size", "_streams", "done", "effect", "path")
+    __slots__ = (
+        "_new",
+        "_sent",
+        "_shown",
+        "_size",
+        "_streams",
+        "actions",
+        "done",
+        "effect",
+        "files",
+        "path",
+    )
 
     def __init__(self, streams: Streams, path: str, effect: Effect | None) -> None:
         self._streams = streams
@@ -35,6 +49,8 @@ class OpenStream:
         self._new: list[str] = []
         self._sent = 0
         self._size = 0
+        self.files: tuple[Attachment | File, ...] = ()
+        self.actions: tuple[Button, ...] = ()
         self.path = path
         self.effect = effect
         self.done = effect is not None
@@ -76,21 +92,22 @@ class OpenStream:
         if self.done or not self._new:
             return
         piece = "".join(self._new)
-        delta = TextStreamed(
-            round=self._streams.journal.number, path=self.path, offset=self._sent, text=piece
-        )
+        delta = self._delta(self._sent, piece)
         self._new.clear()
         self._shown.append(piece)
         self._sent += len(piece)
         self._streams.show(delta)
 
-    def so_far(self, until: int | None) -> TextStreamed | None:
+    def _delta(self, offset: int, piece: str) -> TextStreamed | PartStreamed:
+        number = self._streams.journal.number
+        return TextStreamed(round=number, path=self.path, offset=offset, text=piece)
+
+    def so_far(self, until: int | None) -> TextStreamed | PartStreamed | None:
         """What has been shown, as one delta; the rest, held back from `until` on, comes itself."""
         text = "".join(self._shown)[:until]
         if not text:
             return None
-        number = self._streams.journal.number
-        return TextStreamed(round=number, path=self.path, offset=0, text=text)
+        return self._delta(0, text)
 
 
 class Streams:
@@ -146,7 +163,7 @@ class Streams:
                 await journal.stand(scope)
             elif turns is not None and stream.effect is not None:
                 await journal.parked(turns.at(stream.effect.seq), scope)
-            elif turns is not None and stream.text:
+            elif turns is not None and (stream.text or stream.files or stream.actions):
                 await journal.parked(turns.do(lambda: self._end(stream)), scope)
                 return
         except asyncio.CancelledError:
@@ -164,9 +181,9 @@ class Streams:
             return None
         journal.check_alive()
         self._close(stream)
-        if not stream.text:
-            return None
-        return journal.commit(_message(stream, cut=cut))
+        if cut or not (stream.files or stream.actions):
+            return journal.commit(_message(stream, cut=cut)) if stream.text else None
+        return self.journal.send(stream.files, partial(_whole, stream))
 
     def cut_all(self) -> list[Event]:
         """The messages that were being written when the round ended, as far as they came."""
@@ -183,9 +200,15 @@ class Streams:
     def flush_soon(self, stream: OpenStream) -> None:
         self._activation.engine.loop.call_soon(stream.flush)
 
-    def show(self, delta: TextStreamed) -> None:
+    def show(self, delta: TextStreamed | PartStreamed) -> None:
         if self.journal.dead is None:
             self._activation.show(delta)
+
+
+def _whole(stream: OpenStream, files: tuple[FileRef, ...]) -> MessageAdded:
+    return MessageAdded(
+        role="bot", text=stream.text, files=files, path=stream.path, actions=stream.actions
+    )
 
 
 def _message(stream: OpenStream, *, cut: bool) -> MessageAdded:

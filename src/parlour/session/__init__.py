@@ -14,24 +14,49 @@ from parlour.session.agent import (
     Worker,
     WorkResult,
 )
+from parlour.session.attachments import (
+    Action,
+    Actions,
+    Attachment,
+    Audio,
+    Figure,
+    Html,
+    Image,
+    Pdf,
+    Table,
+    Video,
+)
 from parlour.session.base import User
 from parlour.session.blocking import BlockingSession, run_blocking
 from parlour.session.handle import Retry, Session
+from parlour.session.part import BlockingPart, Part
 from parlour.session.stream import Stream
 
 __all__ = [
+    "Action",
+    "Actions",
     "Agent",
+    "Attachment",
+    "Audio",
+    "BlockingPart",
     "BlockingSession",
     "Checked",
+    "Figure",
     "File",
+    "Html",
+    "Image",
     "Message",
+    "Part",
+    "Pdf",
     "Reminder",
     "Retry",
     "Round",
     "Session",
     "SignalMessage",
     "Stream",
+    "Table",
     "User",
+    "Video",
     "WorkResult",
     "Worker",
     "run_blocking",

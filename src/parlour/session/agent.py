@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
-from parlour.events import Cause, Role
+from parlour.events import Cause, FileRef, Role
 
 if TYPE_CHECKING:
     from parlour.session.handle import Session
@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 class File(Struct, frozen=True, kw_only=True):
     """A file of the session. `path` is where its bytes are; `name` is what its sender called it.
 
-    `type` is the media type as the sender claims it, `size` in bytes.
+    `type` is the media type as the sender claims it, `size` in bytes. To give the user one, make
+    it from a `path` or from `content` and a `name`: `attachments=[File(path="report.pdf")]`; it has
+    an `id` once it is the session's.
     """
 
-    id: str
-    name: str
-    type: str
-    size: int
-    path: Path
+    id: str = ""
+    name: str = ""
+    type: str = ""
+    size: int = 0
+    path: Path = Path()
+    content: bytes | str = b""
+    ref: FileRef | None = None
+    """What the log says of it."""
 
     def read_bytes(self) -> bytes:
         return self.path.read_bytes()

@@ -131,6 +131,16 @@ def money(amount: object) -> float | None:
     return value
 
 
+def amount(what: str, number: object) -> float:
+    """How much of something there is, from 0 up."""
+    if isinstance(number, bool) or not isinstance(number, Real | Decimal):
+        raise TypeError(f"{what} is a number, not {_type_of(number)}")
+    value = float(number)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{what} is a number from 0 up, not {_brief(number)}")
+    return value
+
+
 def media_type(kind: object) -> str:
     """A media type as it may stand in a header."""
     kind = plain_text("a file's type", kind)

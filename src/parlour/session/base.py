@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -24,6 +25,7 @@ from parlour.events import (
 )
 from parlour.session.agent import File, Message
 from parlour.session.arguments import (
+    amount,
     money,
     said,
     seconds,
@@ -31,6 +33,7 @@ from parlour.session.arguments import (
     variable_name,
     whole_number,
 )
+from parlour.session.attachments import Enclosed, sorted_out
 from parlour.session.effects import Effects, Receipt
 from parlour.session.values import decode_value, encode_value
 from parlour.state import Said
@@ -81,7 +84,7 @@ class User:
 def file_of(effects: Effects, ref: FileRef) -> File:
     """A file of the session as handlers see it."""
     path = effects.file_path(ref)
-    return File(id=ref.id, name=ref.name, type=ref.type, size=ref.size, path=path)
+    return File(id=ref.id, name=ref.name, type=ref.type, size=ref.size, path=path, ref=ref)
 
 
 def message_of(effects: Effects, said: Said) -> Message:
@@ -159,10 +162,25 @@ class SessionBase:
         """A folder that belongs to this session alone and goes when it is erased."""
         return self._effects.workspace()
 
-    def _record_reply(self, text: object) -> Receipt:
+    def _record_reply(self, text: object, attachments: Iterable[Enclosed] = ()) -> Receipt:
         words = said(text)
+        if attachments:
+            files, actions = sorted_out(attachments)
+            return self._effects.enclose(
+                files,
+                lambda path, refs: MessageAdded(
+                    role="bot", text=words, files=refs, path=path, actions=actions
+                ),
+            )
         return self._effects.record(
             "reply", "", lambda path: MessageAdded(role="bot", text=words, path=path)
+        )
+
+    def _show_progress(self, done: object, total: object, text: object) -> None:
+        self._effects.progress(
+            amount("how much is done", done),
+            None if total is None else amount("how much there is", total),
+            short_text("the words of a progress", text),
         )
 
     def _record_set(self, name: str, value: object) -> Receipt:
@@ -180,7 +198,7 @@ class SessionBase:
 
     def _record_cost(
         self,
-        amount: float | Decimal | None,
+        spent: float | Decimal | None,
         input_tokens: int,
         output_tokens: int,
         model: str,
@@ -190,7 +208,7 @@ class SessionBase:
             path="",
             input_tokens=whole_number("input_tokens", input_tokens),
             output_tokens=whole_number("output_tokens", output_tokens),
-            amount=money(amount),
+            amount=money(spent),
             currency=short_text("a currency", currency),
             model=short_text("a model's name", model),
         )

@@ -13,9 +13,11 @@ from uuid import UUID
 from parlour.questions import Question
 from parlour.session.agent import File, Message
 from parlour.session.asking import Options
+from parlour.session.attachments import Attachment, Enclosed
 from parlour.session.base import SessionBase, User
 from parlour.session.effects import Effects
 from parlour.session.handle import Session
+from parlour.session.part import BlockingPart, begun_part
 
 T = TypeVar("T")
 
@@ -42,8 +44,34 @@ class BlockingSession(SessionBase):
     def user(self) -> BlockingUser:
         return BlockingUser(self._effects)
 
-    def reply(self, text: str) -> None:
-        self._now(lambda: self._record_reply(text))
+    def reply(self, text: str, attachments: Iterable[Enclosed] = ()) -> None:
+        attachments = list(attachments)
+        self._make(attachments)
+        self._now(lambda: self._record_reply(text, attachments))
+
+    def _make(self, attachments: Iterable[Enclosed]) -> None:
+        """Make them here, in this thread, where it holds up nobody."""
+        if not self._effects.repeats:
+            for each in attachments:
+                if isinstance(each, Attachment):
+                    _ = each.packed
+
+    def attach(self, attachment: Attachment | Path) -> File:
+        return self._wait(lambda: self._session.attach(attachment))
+
+    def part(
+        self,
+        name: str,
+        *,
+        kind: str = "",
+        input: object = None,  # noqa: A002
+        cost: bool = False,
+    ) -> BlockingPart:
+        """See `Session.part`; here it is `with session.part(…) as part:`."""
+        return BlockingPart(self._effects, begun_part(name, kind, input), cost=cost)
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        self._now(lambda: self._show_progress(done, total, text))
 
     def send_file(
         self,

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Raw
 
-from parlour.events import Event, FileRef, QuestionAnswered
+from parlour.events import (
+    Button,
+    Event,
+    FileRef,
+    MessageAdded,
+    PartBegun,
+    PartEnded,
+    QuestionAnswered,
+)
 from parlour.questions import Question
 from parlour.state import Said, Stored, View
+
+if TYPE_CHECKING:
+    from parlour.session.agent import File
+    from parlour.session.attachments import Attachment, Packed
 
 T = TypeVar("T")
 
@@ -35,6 +47,15 @@ class StreamSink(Protocol):
     def text(self) -> str: ...
 
     def write(self, text: str) -> None: ...
+
+
+class PartSink(StreamSink, Protocol):
+    """A part of the work that is shown."""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its end is in the journal already."""
+        ...
 
 
 class Effects(Protocol):
@@ -64,6 +85,37 @@ class Effects(Protocol):
 
     def record(self, kind: str, name: str, build: Callable[[str], Event]) -> Receipt:
         """An effect that is done by being recorded; `build` makes its event for a path."""
+        ...
+
+    def enclose(
+        self,
+        files: Sequence[Attachment | File],
+        build: Callable[[str, tuple[FileRef, ...]], MessageAdded],
+    ) -> Receipt:
+        """A message with files, which are durable before it is. Raises `LimitExceeded`.
+
+        In a replay nothing is packed and nothing is written.
+        """
+        ...
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what comes next may be in the journal already."""
+        ...
+
+    def begin_part(self, begun: PartBegun) -> PartSink:
+        """What is recorded from now on belongs to the part, until `end_part`.
+
+        `begun` needs no path.
+        """
+        ...
+
+    def end_part(self, part: PartSink, ended: PartEnded | None, *, cost: bool) -> None:
+        """The part is over; None: it is left as it is. `cost`: say what was used within."""
+        ...
+
+    def progress(self, done: float, total: float | None, text: str) -> None:
+        """How far the part is that goes on here, or the round."""
         ...
 
     def draw(self, kind: str, make: Callable[[], Raw]) -> Raw:
@@ -104,6 +156,15 @@ class Effects(Protocol):
 
     def stream(self, name: str) -> StreamSink:
         """Begin a message whose text comes bit by bit."""
+        ...
+
+    def enclose_in(
+        self,
+        sink: StreamSink,
+        files: Sequence[Attachment | File],
+        actions: Sequence[Button],
+    ) -> None:
+        """Files and buttons of a message that is being written."""
         ...
 
     def end_stream(self, sink: StreamSink) -> Receipt | None:
@@ -159,6 +220,10 @@ class Effects(Protocol):
 
     async def add_file(self, content: AsyncIterable[bytes], name: str, type_: str) -> FileRef:
         """Store a file of the bot."""
+        ...
+
+    async def keep_file(self, name: str, packed: Packed) -> FileRef:
+        """Store an attachment as a file of the bot. Raises `LimitExceeded`."""
         ...
 
     def close_after_round(self) -> None: ...

@@ -24,7 +24,7 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints, overload
+from typing import Any, Literal, TypeVar, cast, get_type_hints, overload
 from uuid import UUID
 
 import msgspec
@@ -47,14 +47,17 @@ from parlour.session.arguments import (
 )
 from parlour.session.arguments import seconds as as_seconds
 from parlour.session.asking import Options, Prompt, choice_for, files_for, form_for, prompt_for
+from parlour.session.attachments import Attachment, Enclosed, sorted_out
 from parlour.session.base import SessionBase, User, file_of, message_of
 from parlour.session.effects import Receipt
+from parlour.session.part import Part, begun_part
 from parlour.session.stream import Stream
 from parlour.session.values import decode_value, digest, encode_value
 from parlour.stores.files import one_chunk, safe_name
 
 T = TypeVar("T")
 D = TypeVar("D")
+Show = Literal["input", "output", "all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +79,45 @@ class Session(SessionBase):
     calls may run again; put effects on the world outside into `step`.
     """
 
-    def reply(self, text: str) -> Receipt:
-        """Say something to the user, in Markdown."""
-        return self._record_reply(text)
+    def reply(self, text: str, attachments: Iterable[Enclosed] = ()) -> Receipt:
+        """Say something to the user, in Markdown.
+
+        `attachments` are shown below: `Image`, `Table`, `Figure`, `Audio`, `Video`, `Pdf`, `Html`,
+        `File`s and paths, and the buttons of `Actions`. They become files of the session, which
+        are durable before the message is; in a replay they are neither made nor written again.
+        Making them takes its time here: where that is long, `attach` does it in a thread. Raises
+        `LimitExceeded` for files that are too many or too large.
+        """
+        return self._record_reply(text, attachments)
+
+    async def attach(self, attachment: Attachment | Path) -> File:
+        """Make an attachment in a worker thread and keep it as a file of the session, once.
+
+        What is returned is for `attachments`, now or later.
+        """
+        (made,), _ = sorted_out([attachment])
+        if isinstance(made, File):
+            return made
+
+        async def add() -> tuple[Raw, str]:
+            packed = await asyncio.to_thread(lambda: made.packed)
+            return encode_value(await self._effects.keep_file(made.name, packed))
+
+        data, _ = await self._effects.perform("file", made.name, digest(made.name), add)
+        return file_of(self._effects, msgspec.json.decode(data, type=FileRef))
+
+    def part(self, name: str, *, kind: str = "", input: object = None, cost: bool = False) -> Part:  # noqa: A002
+        """A part of the work that the user sees, with its time: `async with session.part(…):`.
+
+        Nothing of what goes in or comes out is shown unless it is given: `input` and the part's
+        `output` are Markdown, or values that are shown as JSON. `kind` is a word for what it is:
+        "tool", "model", "post". `cost` shows what `add_cost` adds within.
+        """
+        return Part(self._effects, begun_part(name, kind, input), cost=cost)
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Show how far the work is; it is never stored, and goes with the round or its part."""
+        self._show_progress(done, total, text)
 
     async def send_file(
         self,
@@ -351,6 +390,7 @@ class Session(SessionBase):
         retry: Retry | int | None = None,
         timeout: float | None = None,
         at_most_once: bool = False,
+        show: bool | Show = False,
         type: Any = None,
     ) -> T: ...
     @overload
@@ -363,6 +403,7 @@ class Session(SessionBase):
         timeout: float | None = None,
         at_most_once: bool = False,
         process: bool = False,
+        show: bool | Show = False,
         type: Any = None,
     ) -> T: ...
     async def step(
@@ -374,6 +415,7 @@ class Session(SessionBase):
         timeout: float | None = None,
         at_most_once: bool = False,
         process: bool = False,
+        show: bool | Show = False,
         type: Any = None,  # noqa: A002
     ) -> Any:
         """Do something to the world outside, once, and keep its result.
@@ -384,8 +426,21 @@ class Session(SessionBase):
         it comes back as `type`, else as the function's annotation says. If it raises, `StepFailed`
         is raised, now and in every replay. If the worker dies while it runs it runs again, unless
         `at_most_once`: then `StepInterrupted` is raised. `timeout` is in seconds, for each attempt;
-        `retry` a number of attempts or a `Retry`.
+        `retry` a number of attempts or a `Retry`. `show` makes it a `part` that the user sees: with
+        True its name and its time, with "input", "output" or "all" its arguments and its result.
         """
+        if show:
+            return await self._shown_step(
+                fn,
+                args,
+                show,
+                name=name,
+                retry=retry,
+                timeout=timeout,
+                at_most_once=at_most_once,
+                process=process,
+                type=type,
+            )
         if process and inspect.iscoroutinefunction(fn):
             raise TypeError(
                 f"process=True wants a plain function, and {fn.__qualname__} is `async def`; a "
@@ -403,6 +458,17 @@ class Session(SessionBase):
             "step", label, digest(label, *args), run, at_most_once=at_most_once
         )
         return _as_annotated(data, kind, fn if type is None else None, type)
+
+    async def _shown_step(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], show: object, **options: Any
+    ) -> Any:
+        label = options["name"] or getattr(fn, "__name__", "step")
+        given = (args[0] if len(args) == 1 else args) if show in ("input", "all") else None
+        async with self.part(label, kind="tool", input=given) as part:
+            result = await self.step(fn, *args, **options)
+            if show in ("output", "all"):
+                part.output = result
+        return result
 
     async def _call(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         if inspect.iscoroutinefunction(fn):

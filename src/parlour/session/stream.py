@@ -8,6 +8,7 @@ from typing import Self
 
 from parlour.errors import SessionOver
 from parlour.session.arguments import effect_name
+from parlour.session.attachments import Enclosed, sorted_out
 from parlour.session.effects import Effects, StreamSink
 
 
@@ -37,6 +38,16 @@ class Stream:
         if self._sink is None:
             raise SessionOver("write inside `async with session.stream() as out:`")
         self._sink.write(text)
+
+    def attach(self, *attachments: Enclosed) -> None:
+        """Let the message bring these, like `attachments` of `Session.reply`, when it is complete.
+
+        A message that is cut off comes without.
+        """
+        if self._sink is None:
+            raise SessionOver("attach inside `async with session.stream() as out:`")
+        files, actions = sorted_out(attachments)
+        self._effects.enclose_in(self._sink, files, actions)
 
     async def __aenter__(self) -> Self:
         self._sink = await self._effects.begin_stream(self._name)

@@ -20,6 +20,8 @@ from parlour.events import (
     EventDropped,
     MessageAdded,
     MessagesTaken,
+    PartBegun,
+    PartEnded,
     PlaceTaken,
     QuestionAnswered,
     QuestionAsked,
@@ -61,7 +63,7 @@ from parlour.state.model import (
     Stored,
     Work,
 )
-from parlour.state.view import PART, longer
+from parlour.state.view import PART, longer, with_files
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -117,7 +119,7 @@ def _message_added(state: State, event: MessageAdded, at: float) -> State:
     running, files = state.round, event.files
     said = Said(seq, event.role, event.text, files, at)
     if files:
-        state = replace(state, files=state.files + files)
+        state = replace(state, files=with_files(state.files, files))
     if event.role == "user":
         return replace(
             state,
@@ -495,6 +497,8 @@ MOVES: Mapping[type[Event], Move] = {
     WorkEnded: Move(_OPEN, _work_ended),
     PlaceTaken: Move(_RUNNING, _place_taken),
     EventDropped: Move(_RUNNING, _effect),
+    PartBegun: Move(_RUNNING, _effect),
+    PartEnded: Move(_RUNNING, _effect),
     SessionClosed: Move(_IDLE, _closed),
     SessionForked: Move(_OPEN, _forked),
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from parlour.events import (
     AnyEvent,
+    FileRef,
     MessageAdded,
     QuestionAnswered,
     QuestionAsked,
@@ -46,6 +47,11 @@ def _blocked(heard: Heard, window: Window) -> Heard:
     return Heard(blocks[drop:])
 
 
+def with_files(files: tuple[FileRef, ...], more: tuple[FileRef, ...]) -> tuple[FileRef, ...]:
+    """All files of a session; a bot may show one again that is there already."""
+    return files + tuple([file for file in more if file not in files]) if more else files
+
+
 def bring_forward(view: View, entry: Entry, window: Window) -> View:
     """What can be read after an event of the round's log, as `evolve` makes it."""
     seq, event, at = entry
@@ -63,7 +69,8 @@ def bring_forward(view: View, entry: Entry, window: Window) -> View:
             return View(variables, view.heard, view.files)
         case MessageAdded():
             said = Said(seq, event.role, event.text, event.files, at)
-            return View(view.variables, longer(view.heard, said, window), view.files + event.files)
+            files = with_files(view.files, event.files)
+            return View(view.variables, longer(view.heard, said, window), files)
         case QuestionAsked():
             said = Said(seq, "bot", event.text, (), at)
             return View(view.variables, longer(view.heard, said, window), view.files)

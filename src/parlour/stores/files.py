@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from io import BufferedWriter
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -25,6 +25,7 @@ from parlour.events import FileRef
 _ID = re.compile(r"[0-9a-f]{32}")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 _MAX_NAME = 200
+_CHUNK = 1024 * 1024
 _CONDEMNED = ".erased"
 
 
@@ -152,6 +153,28 @@ class Files:
                 partial.unlink(missing_ok=True)
         return ref
 
+    def keep(self, session: str, ref: FileRef, content: bytes | Path) -> None:
+        """Give a session the file that `ref` names, from bytes or a copy of another file.
+
+        It is durable on return. Raises `StoreUnavailable` if the disk refuses, or the other is
+        shorter than `ref` says.
+        """
+        path = self.workspace(session) / _checked(ref.id)
+        partial = path.with_suffix(".part")
+        try:
+            with partial.open("xb") as write:
+                if isinstance(content, Path):
+                    with content.open("rb") as read:
+                        _copy(read, write, ref.size)
+                else:
+                    write.write(content)
+                _sync(write)
+            _place(partial, path, ref)
+        except OSError as error:
+            raise _disk_refuses(error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
     def erase(self, session: str) -> None:
         """Remove all files of a session. Raises `StoreUnavailable` if some cannot be removed."""
         folder = self.root / _checked(session)
@@ -225,6 +248,18 @@ def _disk_refuses(error: OSError) -> StoreUnavailable:
 def _sync(handle: BufferedWriter) -> None:
     handle.flush()
     os.fsync(handle.fileno())
+
+
+def _copy(read: BufferedReader, write: BufferedWriter, size: int) -> None:
+    """Copy `size` bytes: what is said of a file must stay true while others write to it."""
+    while size:
+        chunk = read.read(min(size, _CHUNK))
+        if not chunk:
+            raise StoreUnavailable(
+                "a file became shorter while it was copied; attach it when it is complete"
+            )
+        write.write(chunk)
+        size -= len(chunk)
 
 
 def _place(partial: Path, path: Path, ref: FileRef) -> None:

@@ -24,7 +24,7 @@ from msgspec import UNSET, Raw
 
 from parlour.engine import Accepted, Commit, Engine, Subscription
 from parlour.errors import Refused, StoreError
-from parlour.events import Answer, Close, Command, FileRef, Say, Signal, Stop, TextStreamed
+from parlour.events import Answer, Close, Command, Delta, FileRef, Say, Signal, Stop
 from parlour.transports.codecs import native
 from parlour.transports.codecs.native import (
     AnswerFrame,
@@ -141,7 +141,7 @@ class Connection:
             )
         self._put(frame)
 
-    def delta(self, session: str, delta: TextStreamed) -> None:
+    def delta(self, session: str, delta: Delta) -> None:
         self._put(native.encode_delta(session, delta))
 
     def live(self, session: str, seq: int) -> None:

@@ -16,9 +16,14 @@ from msgspec.structs import replace
 from parlour.errors import Refused
 from parlour.events import (
     AnswerRejected,
+    Delta,
     Event,
     MessageAdded,
     MessagesTaken,
+    PartBegun,
+    PartEnded,
+    PartStreamed,
+    ProgressShown,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
@@ -158,6 +163,8 @@ PUBLIC: Mapping[type[Event], Callable[[Any], bytes]] = {
     AnswerRejected: encode_event,
     QuestionClosed: encode_event,
     MessagesTaken: encode_event,
+    PartBegun: encode_event,
+    PartEnded: encode_event,
     SessionClosed: encode_event,
 }
 """What users are shown, and how; of every other event they learn that it has a place."""
@@ -195,6 +202,23 @@ class _Delta(Struct, tag_field="t", tag="delta"):
     text: str
 
 
+class _Part(Struct, tag_field="t", tag="part"):
+    session: str
+    round: int
+    path: str
+    offset: int
+    text: str
+
+
+class _Progress(Struct, tag_field="t", tag="progress", omit_defaults=True):
+    session: str
+    round: int
+    path: str = ""
+    done: float = -1.0
+    total: float | None = None
+    text: str = ""
+
+
 class _Ack(Struct, tag_field="t", tag="ack", omit_defaults=True):
     session: str
     id: str
@@ -220,8 +244,16 @@ class _Hello(Struct, tag_field="t", tag="hello", omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 
 
-def encode_delta(session: str, delta: TextStreamed) -> str:
-    frame = _Delta(session, delta.round, delta.path, delta.offset, delta.text)
+def encode_delta(session: str, delta: Delta) -> str:
+    """The frame of something that passes by."""
+    frame: _Delta | _Part | _Progress
+    match delta:
+        case TextStreamed():
+            frame = _Delta(session, delta.round, delta.path, delta.offset, delta.text)
+        case PartStreamed():
+            frame = _Part(session, delta.round, delta.path, delta.offset, delta.text)
+        case ProgressShown():
+            frame = _Progress(session, delta.round, delta.path, delta.done, delta.total, delta.text)
     return _encoder.encode(frame).decode()
 
 
