@@ -25,11 +25,14 @@ from parlour.errors import Refused, StoreError
 from parlour.events import (
     Answer,
     AnswerRejected,
-    AnyEvent,
+    Button,
     Command,
+    Delta,
     FileRef,
     MessageAdded,
     MessagesTaken,
+    PartBegun,
+    PartEnded,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
@@ -38,9 +41,9 @@ from parlour.events import (
     RoundStarted,
     Say,
     SessionClosed,
+    Signal,
     Stop,
     TextStreamed,
-    UnknownEvent,
 )
 from parlour.questions import FormQuestion
 from parlour.settings import Settings
@@ -50,15 +53,27 @@ from parlour.transports.terminal.paths import (
     copy_beside,
     media_type,
     pieces,
+    size_of,
     split_file_line,
 )
 from parlour.transports.terminal.plain import PlainScreen
-from parlour.transports.terminal.screen import Line, NoScreen, Prompt, PromptGone, Screen, Status
+from parlour.transports.terminal.screen import (
+    Line,
+    NoScreen,
+    Prompt,
+    PromptGone,
+    Screen,
+    ShownFile,
+    Status,
+)
+from parlour.transports.terminal.visible import one_line
+from parlour.transports.terminal.work import Work
 
 _ID_LENGTH = 32
 _RECENT = 20
 _HELP = """\
 /file PATH [text]   send a file, and say something to it
+/press NUMBER       press a button of the bot
 /save [FOLDER]      save the bot's newest files here, or there
 /new                begin another conversation
 /quit               leave; the conversation stays
@@ -185,6 +200,8 @@ class Conversation:
         self._streams: dict[tuple[int, str], str] = {}
         self._former: dict[bytes, Raw] = {}
         self._sent: tuple[FileRef, ...] = ()
+        self._buttons: tuple[Button, ...] = ()
+        self._work = Work()
         self._asking = 0
         self._listening = False
         self._past = False
@@ -266,7 +283,11 @@ class Conversation:
             self._changed.set()
             self._screen.leave()
 
-    def _take_delta(self, delta: TextStreamed) -> None:
+    def _take_delta(self, delta: Delta) -> None:
+        if not isinstance(delta, TextStreamed):
+            if self._work.take_delta(delta):
+                self._show_status()
+            return
         key = (delta.round, delta.path)
         self._streams[key] = self._streams.get(key, "")[: delta.offset] + delta.text
         if key == next(iter(self._streams)):
@@ -279,8 +300,7 @@ class Conversation:
                 self._heard(record.seq, said)
             case MessageAdded() as said:
                 self._streams.pop((self._round, said.path), None)
-                self._sent = said.files or self._sent
-                self._screen.bot(said.text, _names(said.files))
+                self._said(said)
             case QuestionAsked() as asked:
                 self._asked(record.seq, asked)
             case QuestionAnswered() as answered:
@@ -290,13 +310,19 @@ class Conversation:
                 self._screen.problem(rejected.reason)
             case QuestionClosed() as closed:
                 self._question_closed(closed)
-            case event:
-                self._take_progress(event)
+            case _:
+                self._take_progress(record)
         self._show_status()
         self._changed.set()
 
-    def _take_progress(self, event: AnyEvent | UnknownEvent) -> None:
-        match event:
+    def _take_progress(self, record: Record) -> None:
+        match event := record.event:
+            case PartBegun():
+                self._work.begin(record, event)
+            case PartEnded():
+                part = self._work.end(record, event)
+                if part is not None:
+                    self._screen.part(part)
             case RoundStarted():
                 self._round = event.round
                 self._queued.discard(event.source)
@@ -317,6 +343,19 @@ class Conversation:
             self._queued.add(seq)
         note = "waits until this is done" if waits and not self._past else ""
         self._screen.user(said.text, _names(said.files), note)
+
+    def _said(self, said: MessageAdded) -> None:
+        self._sent = said.files or self._sent
+        self._buttons = said.actions or self._buttons
+        self._screen.bot(said.text, tuple(map(self._described, said.files)))
+        if said.actions:
+            labels = [f"{at}. {each.label}" for at, each in enumerate(said.actions, 1)]
+            self._screen.notice("\n".join([*labels, "/press NUMBER presses one of these."]))
+
+    def _described(self, file: FileRef) -> ShownFile:
+        place = self._engine.files.workspace(self.session) / file.id
+        alt = [one_line(file.alt, 60)] if file.alt else []
+        return ShownFile(file.name, " · ".join([*alt, size_of(file.size), str(place)]))
 
     def _asked(self, seq: int, asked: QuestionAsked) -> None:
         if asked.note:
@@ -343,6 +382,7 @@ class Conversation:
         self._round = 0
         self._questions.clear()
         self._former.clear()
+        self._work.clear()
         if self._streams:
             self._streams.clear()
             self._screen.stream("")
@@ -360,7 +400,9 @@ class Conversation:
 
     def _show_status(self) -> None:
         working = bool(self._round) and not self._questions
-        self._screen.status(Status(working=working, queued=len(self._queued)))
+        self._screen.status(
+            Status(working=working, queued=len(self._queued), doing=self._work.doing)
+        )
 
     # -- what the user does -----------------------------------------------------------------
 
@@ -401,6 +443,8 @@ class Conversation:
         word, _, rest = text.strip().partition(" ")
         if word == "/file":
             await self._say_file(rest.strip())
+        elif word == "/press":
+            await self._press(rest.strip())
         elif word == "/save":
             await self._save(Path(rest.strip()))
         elif not self._obey(text):
@@ -443,6 +487,16 @@ class Conversation:
     async def _say_file(self, rest: str) -> None:
         path, text = split_file_line(rest)
         await self._say(text, await self._upload((path,)))
+
+    async def _press(self, which: str) -> None:
+        """Press one of the newest buttons, named by its number or its label."""
+        for at, button in enumerate(self._buttons, 1):
+            if which in (str(at), button.label):
+                await self._told(Signal(id=uuid4().hex, name=button.signal, data=button.data))
+                return
+        many = len(self._buttons)
+        choice = f"say a number from 1 to {many}" if many else "there is none"
+        self._screen.problem(f"There is no button {which[:40]!r}: {choice}.")
 
     async def _save(self, folder: Path) -> None:
         if not self._sent:

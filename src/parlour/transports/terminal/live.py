@@ -39,7 +39,14 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
 from parlour.transports.terminal.page import Page, Tail
-from parlour.transports.terminal.screen import Line, Prompt, PromptGone, Status
+from parlour.transports.terminal.screen import (
+    Line,
+    Prompt,
+    PromptGone,
+    ShownFile,
+    ShownPart,
+    Status,
+)
 from parlour.transports.terminal.visible import one_line
 
 Handler = Callable[[KeyPressEvent], None]
@@ -153,7 +160,7 @@ class LiveScreen:
 
     # -- what is shown ----------------------------------------------------------------------
 
-    def bot(self, text: str, files: tuple[str, ...] = ()) -> None:
+    def bot(self, text: str, files: tuple[ShownFile, ...] = ()) -> None:
         self._write(self._tail.finish(text))
         if files:
             self._write(self._page.files(files))
@@ -170,6 +177,9 @@ class LiveScreen:
 
     def problem(self, text: str) -> None:
         self._write(self._page.problem(text))
+
+    def part(self, part: ShownPart) -> None:
+        self._write(self._page.part(part))
 
     def status(self, status: Status) -> None:
         self._status = status
@@ -385,7 +395,8 @@ class LiveScreen:
         parts: list[str] = []
         if self._status.working:
             frame = _FRAMES[int(time.monotonic() / 0.1) % len(_FRAMES)]
-            parts.append(f"{frame} working, Ctrl-C stops it")
+            doing = one_line(self._status.doing, 60) or "working"
+            parts.append(f"{frame} {doing}, Ctrl-C stops it")
         if self._status.queued:
             parts.append(f"{self._status.queued} waiting")
         if self._prompt is not None and self._prompt.deadline is not None:

@@ -9,14 +9,22 @@ from __future__ import annotations
 from io import StringIO
 from typing import ClassVar
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.padding import Padding
 from rich.text import Text
 
+from parlour.events import PartStatus
+from parlour.transports.terminal.screen import ShownFile, ShownPart
 from parlour.transports.terminal.visible import one_line, visible
 
 _WIDEST = 100
+_PART_LINES = 12
+_MARKS: dict[PartStatus, tuple[str, str]] = {
+    "done": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "stopped": ("■", "bright_black"),
+}
 
 
 class _Heading(Heading):
@@ -61,8 +69,21 @@ class Page:
             said.append(f"  ({note})", style="bright_black not bold")
         return self._render(said)
 
-    def files(self, files: tuple[str, ...]) -> str:
-        return self._render(Text("\n".join(map(_file, files)), style="cyan"))
+    def files(self, files: tuple[ShownFile, ...]) -> str:
+        lines = [
+            Text.assemble((_file(file.name), "cyan"), "  ", (visible(file.about), "bright_black"))
+            for file in files
+        ]
+        return self._render(Text("\n").join(lines))
+
+    def part(self, part: ShownPart) -> str:
+        """A line for a part of the work; what went in and came out of it below, in short."""
+        mark, style = _MARKS[part.status]
+        line = Text.assemble((mark, style), " ", one_line(part.name, 80))
+        line.append(f"  {part.about}".rstrip(), style="bright_black")
+        texts = [_shortened(visible(text)) for text in (part.input, part.output) if text.strip()]
+        below = [Padding(_Markdown(text), (0, 0, 0, 2)) for text in texts]
+        return self._render(Padding(Group(line, *below), (0, 0, 0, 2 * part.depth)))
 
     def notice(self, text: str) -> str:
         return self._render(Text(visible(text), style="bright_black"))
@@ -133,6 +154,17 @@ class Tail:
         if self._rendered[0] != self.text:
             self._rendered = (self.text, self._page.bot(self.text).rstrip("\n").split("\n"))
         return self._rendered[1]
+
+
+def _shortened(text: str) -> str:
+    """As much of it as is looked at in passing; never half a block of code."""
+    lines = text.splitlines()
+    if len(lines) <= _PART_LINES:
+        return text
+    kept = lines[:_PART_LINES]
+    if sum(line.startswith("```") for line in kept) % 2:
+        kept.append("```")
+    return "\n".join([*kept, "", f"… {len(lines) - _PART_LINES} more lines"])
 
 
 def _file(name: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 _PIECE = 256 * 1024
 _FIRST_WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"])*"|'[^']*'|[^\s"'\\])+""")
 
+_KILO = 1000
+
 
 def split_paths(line: str) -> tuple[Path, ...]:
     """The files that a line names: one path as it is, or several with quotes as in a shell."""
@@ -78,3 +80,10 @@ def copy_beside(source: Path, folder: Path, name: str) -> Path:
             place = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
         else:
             return place
+
+
+def size_of(size: int) -> str:
+    """A size in bytes as people write it."""
+    if size < _KILO:
+        return f"{size} B"
+    return f"{size / _KILO:.0f} kB" if size < _KILO**2 else f"{size / _KILO**2:.1f} MB"

@@ -8,7 +8,14 @@ import threading
 import time
 from typing import TextIO
 
-from parlour.transports.terminal.screen import Line, Prompt, PromptGone, Status
+from parlour.transports.terminal.screen import (
+    Line,
+    Prompt,
+    PromptGone,
+    ShownFile,
+    ShownPart,
+    Status,
+)
 from parlour.transports.terminal.visible import visible
 
 _AHEAD = 1000
@@ -53,8 +60,9 @@ class PlainScreen:
         encoding = getattr(self._sink, "encoding", None) or "utf-8"
         print(safe.encode(encoding, "replace").decode(encoding), file=self._sink, flush=True)
 
-    def bot(self, text: str, files: tuple[str, ...] = ()) -> None:
-        self._print("\n".join([*([text] if text else []), *(f"[file] {name}" for name in files)]))
+    def bot(self, text: str, files: tuple[ShownFile, ...] = ()) -> None:
+        lines = [f"[file] {file.name} · {file.about}" for file in files]
+        self._print("\n".join([*([text] if text else []), *lines]))
 
     def stream(self, text: str) -> None:
         """A pipe gets whole messages."""
@@ -67,6 +75,14 @@ class PlainScreen:
 
     def problem(self, text: str) -> None:
         self._print(f"! {text}")
+
+    def part(self, part: ShownPart) -> None:
+        indent = "  " * (part.depth + 1)
+        how = "" if part.status == "done" else f" {part.status}"
+        lines = [f"[{part.name}]{how} {part.about}".rstrip()]
+        for sign, text in (("> ", part.input), ("< ", part.output)):
+            lines += [sign + line for line in text.splitlines()]
+        self._print("\n".join(indent + line for line in lines))
 
     def status(self, status: Status) -> None:
         """Nothing is kept in view."""

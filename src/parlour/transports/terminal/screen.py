@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from parlour.events import PartStatus
+
 Line = str | tuple[int, ...]
 """What is read: the words that were typed, or the places of the choices that were picked."""
 
@@ -54,6 +56,29 @@ class Status:
 
     working: bool = False
     queued: int = 0
+    doing: str = ""
+    """The part of the work that goes on, and how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A file of the bot: its name, and what it is and where."""
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPart:
+    """A part of the bot's work, as deep within others as `depth` says."""
+
+    name: str
+    depth: int
+    status: PartStatus
+    about: str
+    """How long it took, and what was used."""
+    input: str
+    output: str
 
 
 class Reader(Protocol):
@@ -84,7 +109,7 @@ class Screen(Reader, Protocol):
     replaces.
     """
 
-    def bot(self, text: str, files: tuple[str, ...] = ()) -> None:
+    def bot(self, text: str, files: tuple[ShownFile, ...] = ()) -> None:
         """A message of the bot, in Markdown; ends what `stream` showed of it."""
         ...
 
@@ -98,6 +123,10 @@ class Screen(Reader, Protocol):
 
     def notice(self, text: str) -> None:
         """Something about the conversation that neither side said."""
+        ...
+
+    def part(self, part: ShownPart) -> None:
+        """A part of the bot's work that is over."""
         ...
 
     def status(self, status: Status) -> None: ...
@@ -116,7 +145,7 @@ class NoScreen:
 
     live = False
 
-    def bot(self, text: str, files: tuple[str, ...] = ()) -> None: ...
+    def bot(self, text: str, files: tuple[ShownFile, ...] = ()) -> None: ...
 
     def stream(self, text: str) -> None: ...
 
@@ -125,6 +154,8 @@ class NoScreen:
     def notice(self, text: str) -> None: ...
 
     def problem(self, text: str) -> None: ...
+
+    def part(self, part: ShownPart) -> None: ...
 
     def status(self, status: Status) -> None: ...
 
