@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
+import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
@@ -31,8 +32,8 @@ log = logging.getLogger("parlour.web")
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'"
+    "media-src 'self' blob:; frame-src 'self' blob:; connect-src 'self'; font-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 _HEADERS = {
     "Content-Security-Policy": _CSP,
@@ -53,7 +54,16 @@ _STATUS = {
     "overloaded": 503,
     "unavailable": 503,
 }
-_SHOWN_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
+_SHOWN_INLINE = re.compile(r"image/(png|jpeg|gif|webp|avif)|(audio|video)/.*|application/pdf")
+"""What browsers show, and never run."""
+_PDF_CSP = "default-src 'none'; frame-ancestors 'self'"
+"""Browsers do not open their reader in a sandbox."""
+_FRAME_CSP = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; font-src data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+"""A page of the app's: its scripts run, and reach neither the chat nor any network."""
 
 
 class WebApplication:
@@ -233,10 +243,14 @@ class WebApplication:
             path = engine.files.path(session, file)
         except Refused as refusal:
             return _problem(refusal)
-        kind = "inline" if ref.type in _SHOWN_INLINE else "attachment"
+        framed = ref.view == "frame" and request.query_params.get("view") == "frame"
+        inline = framed or _SHOWN_INLINE.fullmatch(ref.type)
+        kind, policy = "inline" if inline else "attachment", "default-src 'none'; sandbox"
+        if framed or ref.type == "application/pdf":
+            policy = _FRAME_CSP if framed else _PDF_CSP
         headers = {
             **_HEADERS,
-            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Content-Security-Policy": policy,
             "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(ref.name, safe='')}",
             "Cache-Control": "private, max-age=31536000, immutable",
         }
