@@ -13,18 +13,15 @@ from collections.abc import (
     Callable,
     Generator,
     MutableMapping,
-    Sequence,
 )
 from contextvars import Context
 from functools import partial
 from types import coroutine
 from typing import Any
 
-from msgspec import UNSET, Raw
-
 from parlour.engine import Accepted, Commit, Engine, Subscription
 from parlour.errors import Refused, StoreError
-from parlour.events import Answer, Close, Command, Delta, FileRef, Say, Signal, Stop
+from parlour.events import Delta
 from parlour.transports.codecs import native
 from parlour.transports.codecs.native import (
     AnswerFrame,
@@ -39,6 +36,7 @@ from parlour.transports.codecs.native import (
     SignalFrame,
     StopFrame,
 )
+from parlour.transports.commands import CommandFrame, command_of
 from parlour.transports.identity import Identity
 
 log = logging.getLogger("parlour.transports")
@@ -322,12 +320,8 @@ class Connection:
 
     def _do(self, frame: ClientFrame, user: str) -> None:
         match frame:
-            case SayFrame() if not frame.files:
-                self._submit(frame.session, user, Say(id=frame.id, text=frame.text))
-            case SayFrame() | AnswerFrame():
-                self._with_files(frame, user)
-            case StopFrame() | SignalFrame() | CloseFrame():
-                self._submit(frame.session, user, _plain_command(frame))
+            case SayFrame() | AnswerFrame() | StopFrame() | SignalFrame() | CloseFrame():
+                self._submit(frame, user)
             case OpenFrame():
                 self._spawn(self._open(frame.id, user), frame.id)
             case AttachFrame():
@@ -340,7 +334,13 @@ class Connection:
             case HelloFrame():
                 self._refuse(Refused("invalid", "Hello was said already."))
 
-    def _submit(self, session: str, user: str, command: Command) -> None:
+    def _submit(self, frame: CommandFrame, user: str) -> None:
+        session = frame.session
+        try:
+            command = command_of(self._engine, frame)
+        except Refused as refusal:
+            self._refuse(refusal, session, frame.id)
+            return
         self._engine.submit(session, user, command, partial(self._tell, session, command.id))
 
     def _tell(self, session: str, command: str, outcome: Accepted | Refused) -> None:
@@ -348,32 +348,6 @@ class Connection:
             self._refuse(outcome, session, command)
         else:
             self._put(native.encode_ack(session, command, outcome.seq, repeated=outcome.repeated))
-
-    def _with_files(self, frame: SayFrame | AnswerFrame, user: str) -> None:
-        files: tuple[FileRef, ...] = ()
-        if frame.files:
-            try:
-                files = self._uploaded(frame.session, frame.files)
-            except Refused as refusal:
-                self._refuse(refusal, frame.session, frame.id)
-                return
-        if isinstance(frame, SayFrame):
-            command: Command = Say(id=frame.id, text=frame.text, files=files)
-        else:
-            command = Answer(
-                id=frame.id,
-                question=frame.question,
-                value=None if frame.value is UNSET else _own(frame.value),
-                text=frame.text,
-                files=files,
-            )
-        self._submit(frame.session, user, command)
-
-    def _uploaded(self, session: str, ids: Sequence[str]) -> tuple[FileRef, ...]:
-        limit = self._engine.settings.limits.files_per_message
-        if len(ids) > limit:
-            raise Refused("too_large", f"A message may have {limit} files.")
-        return tuple(self._engine.files.find(session, file) for file in dict.fromkeys(ids))
 
     def _spawn(self, coroutine: Any, command: str) -> asyncio.Task[Any] | None:
         if len(self._tasks) >= _MAX_TASKS:
@@ -444,16 +418,6 @@ class Connection:
             self._engine.unsubscribe(subscription)
 
 
-def _plain_command(frame: StopFrame | SignalFrame | CloseFrame) -> Command:
-    match frame:
-        case StopFrame():
-            return Stop(id=frame.id, round=frame.round)
-        case SignalFrame():
-            return Signal(id=frame.id, name=frame.name, data=_own(frame.data))
-        case CloseFrame():
-            return Close(id=frame.id)
-
-
 async def _go_on(sending: Generator[Any, Any, None], waited_for: Any) -> None:
     """Finish in a task what was begun outside of one and has to wait."""
     await _go_on_from(sending, waited_for)
@@ -472,8 +436,3 @@ def _go_on_from(sending: Generator[Any, Any, None], waited_for: Any) -> Generato
             waited_for = step()
         except StopIteration:
             return
-
-
-def _own(value: Raw) -> Raw:
-    """A copy of a raw value, which else would keep the whole message alive."""
-    return Raw(bytes(value))

@@ -23,6 +23,7 @@ from parlour.engine import Engine
 from parlour.errors import Refused, StoreError
 from parlour.settings import Settings
 from parlour.stores.address import files_for, open_store, secret_for
+from parlour.transports.http import STATUS, HttpEndpoint
 from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
 from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
 from parlour.web.assets import Assets
@@ -43,17 +44,9 @@ _HEADERS = {
 }
 _FOREIGN: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Type"],
+    "allow_headers": ["Authorization", "Content-Type", "Last-Event-ID"],
 }
 """What pages of the listed origins may do here; they have no cookie of ours, but a token."""
-_STATUS = {
-    "unknown_session": 404,
-    "unknown_file": 404,
-    "too_large": 413,
-    "too_many": 429,
-    "overloaded": 503,
-    "unavailable": 503,
-}
 _SHOWN_INLINE = re.compile(r"image/(png|jpeg|gif|webp|avif)|(audio|video)/.*|application/pdf")
 """What browsers show, and never run."""
 _PDF_CSP = "default-src 'none'; frame-ancestors 'self'"
@@ -89,12 +82,15 @@ class WebApplication:
         self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
         self._assets = Assets()
         self._endpoint: WebSocketEndpoint | None = None
+        self._http: HttpEndpoint | None = None
         self._engine: Engine | None = None
         self._identity: Identity | None = None
         self._routes = Starlette(
             routes=[
                 Route("/", self._page),
                 Route("/static/{name}", self._asset),
+                Route("/commands", self._commands, methods=["POST"]),
+                Route("/sessions/{session}/events", self._events),
                 Route("/files", self._upload, methods=["POST"]),
                 Route("/files/{session}/{file}", self._download),
                 Route("/healthz", self._health),
@@ -136,11 +132,13 @@ class WebApplication:
         async with engine, self._office(engine):
             self._engine = engine
             self._endpoint = WebSocketEndpoint(engine, self._identity)
+            self._http = HttpEndpoint(engine, self._identity)
             try:
                 yield
             finally:
                 self._engine = None
                 self._endpoint = None
+                self._http = None
 
     def _office(self, engine: Engine) -> AbstractAsyncContextManager[object]:
         # A store in memory has no place where an operator could find the way in.
@@ -191,6 +189,27 @@ class WebApplication:
         if self._identity is None:
             raise RuntimeError("the server does not run yet: start it with its ASGI lifespan")
         return self._identity
+
+    # -- the wire ---------------------------------------------------------------------------
+
+    def end_streams(self) -> None:
+        """End all streams of events, whose clients come back.
+
+        A server that is stopped waits for them: call it when yours begins to.
+        """
+        if self._http is not None:
+            self._http.end_streams()
+
+    async def _commands(self, request: Request) -> Response:
+        return await self._speaking().commands(request)
+
+    async def _events(self, request: Request) -> Response:
+        return await self._speaking().events(request)
+
+    def _speaking(self) -> HttpEndpoint:
+        if self._http is None:
+            raise RuntimeError("the server does not run yet: start it with its ASGI lifespan")
+        return self._http
 
     # -- files ------------------------------------------------------------------------------
 
@@ -268,4 +287,4 @@ def _problem(refusal: Refused) -> Response:
     if refusal.retry_after is not None:
         headers["Retry-After"] = f"{max(1, round(refusal.retry_after))}"
     content: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
-    return JSONResponse(content, _STATUS.get(refusal.code, 400), headers=headers)
+    return JSONResponse(content, STATUS.get(refusal.code, 400), headers=headers)

@@ -13,6 +13,7 @@ import webbrowser
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import uvicorn
@@ -63,7 +64,7 @@ def serve(plan: ServePlan) -> None:
         webbrowser.open(address)
     if app is None:
         config = _config(plan, "parlour.web.serving:application", factory=True)
-        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        ChangeReload(config, target=_Ending(config).run, sockets=[listener]).run()
         return
     patience = _settings(plan, app).limits.hello_seconds
     server = _Server(_config(plan, build(plan, app), patience=patience))
@@ -111,7 +112,19 @@ class _OnceInAWhile(logging.Filter):
         return True
 
 
-class _Server(uvicorn.Server):
+class _Ending(uvicorn.Server):
+    """Ends its streams of events when it stops, for it would wait for them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: Any = cast("Any", self.config).loaded_app
+        while not isinstance(app, WebApplication) and hasattr(app, "app"):
+            app = app.app
+        if isinstance(app, WebApplication):
+            app.end_streams()
+        await super().shutdown(sockets)
+
+
+class _Server(_Ending):
     """Tunes the process for one busy event loop, once everything is loaded."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,6 +3,8 @@
 export { Client, type ClientOptions } from "./client";
 export type { Connection, ConnectionState } from "./connection";
 export type { Answer, Conversation, Trouble } from "./conversation";
+export { withDetour } from "./detour";
+export { type HttpOptions, overHttp } from "./http";
 export type { BotItem, Item, NoticeItem, QuestionItem, UserItem } from "./items";
 export type { Outgoing } from "./outbox";
 export { type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";

@@ -3,7 +3,15 @@
  * tab remember of it. What it looks like it does not know.
  */
 
-import { Client, type Conversation, type Shelf, storageShelf, webSocket } from "@parlour/client";
+import {
+  Client,
+  type Conversation,
+  overHttp,
+  type Shelf,
+  storageShelf,
+  webSocket,
+  withDetour,
+} from "@parlour/client";
 import { Attention } from "./attention";
 import { Visits } from "./visits";
 
@@ -34,7 +42,10 @@ export class Chat {
     this.browser = storageShelf(() => localStorage, this.#prefix);
     this.visits = new Visits(this.browser);
     this.client = new Client({
-      pipe: webSocket(socketAddress(base)),
+      pipe: withDetour(
+        webSocket(socketAddress(base)),
+        overHttp(base, { hidden: () => document.hidden }),
+      ),
       shelf: (id) => this.#kept(id),
     });
     this.conversation = this.client.enter(this.#remembered());
