@@ -228,7 +228,7 @@ class MemoryStore:
         found = [
             Thread(id=thread, info=_info(log), excerpt=_excerpt(matching[thread], words))
             for thread, log in newest.items()
-            if thread in matching and (before is None or _cursor(log) < before)
+            if thread in matching and log.title and (before is None or _cursor(log) < before)
         ]
         return found[:limit]
 
@@ -245,7 +245,7 @@ class MemoryStore:
             for log in sorted(self._of(user), key=_cursor, reverse=True)
         ]
         behind = [
-            Unindexed(session=log.id, after=upto, head=log.head)
+            Unindexed(session=log.id, after=upto, head=log.head, title=log.title)
             for log, upto in found
             if upto < log.head
         ]

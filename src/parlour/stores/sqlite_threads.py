@@ -56,7 +56,7 @@ def threads(
         user,
         before,
         limit,
-        without=_SUPERSEDED + wanted,
+        without=_SUPERSEDED + wanted + " AND title <> ''",
         threads=json.dumps(list(excerpts or ())),
     )
     names: dict[str, str] = dict(
@@ -110,11 +110,15 @@ def branches(db: sqlite3.Connection, session: str) -> list[Branch]:
 
 def unindexed(db: sqlite3.Connection, user: str, limit: int) -> list[Unindexed]:
     rows = db.execute(
-        "SELECT id, coalesce(upto, 0), head FROM session LEFT JOIN passage ON session = key"
+        "SELECT id, coalesce(upto, 0), head, session.title"
+        " FROM session LEFT JOIN passage ON session = key"
         " WHERE user = ? AND head > coalesce(upto, 0) ORDER BY updated DESC, id DESC LIMIT ?",
         (user, limit),
     )
-    return [Unindexed(session=id_, after=upto, head=head) for id_, upto, head in rows]
+    return [
+        Unindexed(session=id_, after=upto, head=head, title=title)
+        for id_, upto, head, title in rows
+    ]
 
 
 def shared(db: sqlite3.Connection, token: str) -> Share | None:

@@ -160,6 +160,7 @@ class Unindexed(Struct, frozen=True, kw_only=True):
     session: str
     after: int
     head: int
+    title: str = ""
 
 
 class Passage(Struct, frozen=True, kw_only=True):
@@ -280,6 +281,7 @@ class Threads(Protocol):
     ) -> Sequence[Thread]:
         """The user's threads, last updated first, those after the cursor `before`.
 
+        A session without a title, in which the user has said nothing yet, is not listed.
         With `words`, only those with a session in whose title or text each of them is found,
         as a part of a word too; the excerpt is of the session that was updated last of these.
         """

@@ -28,6 +28,13 @@ from parlour.testing.contract_base import (
 )
 
 
+async def _owner(store: Store, number: int = 1, *, user: str = "ann", at: float = NOW) -> Owner:
+    """A new session with a title."""
+    found = await owner(store, number, user=user, at=at)
+    await found.append(found.next(title=f"Title {number}", at=at))
+    return found
+
+
 async def _branch(
     store: Store, origin: str, upto: int, number: int, *, at: float, title: str | None = None
 ) -> Owner:
@@ -72,8 +79,8 @@ class ThreadContract(ContractBase):
     async def test_threads_are_listed_like_sessions_and_only_their_users(
         self, store: Store
     ) -> None:
-        anns = [await owner(store, number, at=NOW + number) for number in range(7)]
-        await owner(store, 50, user="bob", at=NOW + 50)
+        anns = [await _owner(store, number, at=NOW + number) for number in range(7)]
+        await _owner(store, 50, user="bob", at=NOW + 50)
         await anns[3].append(anns[3].next(entry("a"), at=NOW + 60, title="Third"))
         await anns[4].append(anns[4].next(entry("end"), at=NOW + 61, closed=True))
         listed = await store.threads("ann")
@@ -83,6 +90,8 @@ class ThreadContract(ContractBase):
         assert listed[1].info == await store.find(ids[1])
         assert listed[1].info.title == "Third"
         assert await store.threads("nobody") == []
+        silent = await owner(store, 60, at=NOW + 60)
+        await silent.say("hello", at=NOW + 62)
         paged: list[str] = []
         before: Cursor | None = None
         while page := await store.threads("ann", before=before, limit=2):
@@ -93,7 +102,7 @@ class ThreadContract(ContractBase):
 
     @scenario("P15")
     async def test_the_branches_of_a_thread_are_listed_as_one(self, store: Store) -> None:
-        ann, other = await owner(store, 1), await owner(store, 2, at=NOW + 1)
+        ann, other = await _owner(store, 1), await _owner(store, 2, at=NOW + 1)
         await ann.say("a", "b", "c", at=NOW + 2)
         first = await _branch(store, ann.session, 2, 3, at=NOW + 3, title="Branch")
         again = await _branch(store, first.session, 1, 4, at=NOW + 4)
@@ -125,7 +134,7 @@ class ThreadContract(ContractBase):
 
     @scenario("P11")
     async def test_a_thread_outlives_the_session_it_began_with(self, store: Store) -> None:
-        ann = await owner(store, 1)
+        ann = await _owner(store, 1)
         await ann.say("a", "b")
         one = await _branch(store, ann.session, 1, 2, at=NOW + 2)
         two = await _branch(store, ann.session, 1, 3, at=NOW + 3)
@@ -142,15 +151,15 @@ class ThreadContract(ContractBase):
 
     @scenario()
     async def test_what_cannot_be_searched_yet_is_told(self, store: Store) -> None:
-        one, two = await owner(store, 1), await owner(store, 2)
-        empty = await owner(store, 3)
-        bob = await owner(store, 4, user="bob")
+        one, two = await _owner(store, 1), await _owner(store, 2)
+        empty = await _owner(store, 3)
+        bob = await _owner(store, 4, user="bob")
         await one.say("a", "b", at=NOW + 1)
         await two.say("a", at=NOW + 2)
         await bob.say("a")
         behind = [
-            Unindexed(session=two.session, after=0, head=1),
-            Unindexed(session=one.session, after=0, head=2),
+            Unindexed(session=two.session, after=0, head=1, title="Title 2"),
+            Unindexed(session=one.session, after=0, head=2, title="Title 1"),
         ]
         assert await store.unindexed("ann") == behind
         assert await store.unindexed("ann", 1) == behind[:1]
@@ -158,7 +167,7 @@ class ThreadContract(ContractBase):
         assert await store.unindexed("ann") == behind[1:]
         await two.say("b", "c", at=NOW + 3)
         assert await store.unindexed("ann") == [
-            Unindexed(session=two.session, after=1, head=3),
+            Unindexed(session=two.session, after=1, head=3, title="Title 2"),
             behind[1],
         ]
         await _index(store, two.session, "", "x", after=1)
@@ -168,8 +177,8 @@ class ThreadContract(ContractBase):
 
     @scenario("P17")
     async def test_threads_are_found_by_all_words_in_title_or_text(self, store: Store) -> None:
-        owners = [await owner(store, number, at=NOW + number) for number in range(4)]
-        bob = await owner(store, 9, user="bob")
+        owners = [await _owner(store, number, at=NOW + number) for number in range(4)]
+        bob = await _owner(store, 9, user="bob")
         for each in (*owners, bob):
             await each.say("a", at=NOW + 10 + each.head)
         ids = [each.session for each in owners]
@@ -193,7 +202,7 @@ class ThreadContract(ContractBase):
 
     @scenario()
     async def test_an_excerpt_shows_where_the_first_word_was_found(self, store: Store) -> None:
-        ann = await owner(store)
+        ann = await _owner(store)
         await ann.say("a")
         text = "É" * 300 + "Needle" + "x" * 300
         await _index(store, ann.session, "the title", text)
@@ -208,7 +217,7 @@ class ThreadContract(ContractBase):
 
     @scenario()
     async def test_a_thread_is_found_by_any_of_its_branches(self, store: Store) -> None:
-        ann = await owner(store)
+        ann = await _owner(store)
         await ann.say("a", at=NOW + 1)
         branch = await _branch(store, ann.session, 1, 2, at=NOW + 2)
         await _index(store, ann.session, "old title", "what was said first")
@@ -223,7 +232,7 @@ class ThreadContract(ContractBase):
     async def test_passages_follow_each_other_and_no_more_than_is_searched_is_kept(
         self, store: Store
     ) -> None:
-        ann = await owner(store)
+        ann = await _owner(store)
         await ann.say("a", "b", "c")
 
         async def index(after: int, upto: int, title: str, text: str) -> None:
@@ -254,7 +263,7 @@ class ThreadContract(ContractBase):
 
     @scenario("P17", "P11")
     async def test_links_are_kept_listed_and_revoked(self, store: Store) -> None:
-        ann, bob = await owner(store, 1), await owner(store, 2, user="bob")
+        ann, bob = await _owner(store, 1), await _owner(store, 2, user="bob")
         await ann.say("a", "b")
         await bob.say("a")
         links = [
@@ -277,7 +286,7 @@ class ThreadContract(ContractBase):
 
     @scenario("P11")
     async def test_erasing_takes_branches_passages_and_links_along(self, store: Store) -> None:
-        ann = await owner(store, 1)
+        ann = await _owner(store, 1)
         await ann.say("a")
         branch = await _branch(store, ann.session, 1, 2, at=NOW + 2)
         for session in (ann.session, branch.session):
@@ -287,7 +296,7 @@ class ThreadContract(ContractBase):
         assert await _listed(store, "ann", "secret") == [(ann.session, ann.session)]
         assert [link.session for link in await store.shares("ann")] == [ann.session]
         assert await store.shared("222") is None
-        again = await owner(store, 2, at=NOW + 3)
+        again = await _owner(store, 2, at=NOW + 3)
         await again.say("a", at=NOW + 3)
         assert [each.info.id for each in await store.branches(again.session)] == [again.session]
         assert await _listed(store, "ann", "secret") == [(ann.session, ann.session)]
