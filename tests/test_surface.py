@@ -89,6 +89,7 @@ SESSION = {
     "stream",
     "stream_from",
     "take_messages",
+    "title",
     "user",
     "uuid",
     "variables",

@@ -63,6 +63,11 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sessions in memory; past that new ones are refused for a moment."""
     uncommitted_bytes: int = 64 * 1024 * 1024
     """What may wait for the disk; past that commands are refused for a moment."""
+    links_per_user: int = 200
+    """Links to conversations that one user may have."""
+    requests_per_minute: int = 600
+    """Requests for lists, titles, branches, links and exports that one user may make in a minute.
+    """
     listeners_per_session: int = 64
     """Windows, tabs and programs that may watch one session at once."""
     listener_bytes: int = 4 * 1024 * 1024
@@ -105,6 +110,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A session nobody uses is closed after this time; None: never."""
     retain_days: float | None = None
     """A closed or expired session is erased so many days after its last record; None: never."""
+    branching: bool = True
+    """Whether users may say something else instead of what they said, or have it answered anew."""
+    sharing: bool = False
+    """Whether users may make links by which anybody reads a conversation of theirs."""
     snapshot_every: int = 2048
     """Records between two snapshots of a session that stays in memory; one that leaves it after
     more than a few has one made then."""

@@ -44,6 +44,7 @@ from parlour.events import (
     StepStarted,
     TimerFired,
     TimerSet,
+    TitleSet,
     UserVariableSet,
     VariableDeleted,
     VariableSet,
@@ -153,6 +154,7 @@ FULL: tuple[Event, ...] = (
     ),
     SessionClosed(reason="expired", command="c10"),
     SessionForked(origin="a1b2", seq=7),
+    TitleSet(title="Reise nach Köln", path="title#1", command="c11"),
 )
 
 LEAST: tuple[Event, ...] = (
@@ -190,6 +192,7 @@ LEAST: tuple[Event, ...] = (
     PartEnded(path="part:Search#1/end#1"),
     SessionClosed(),
     SessionForked(origin="a1b2", seq=1),
+    TitleSet(title=""),
 )
 
 _OPTION = Option(value="a", label="A", description="the first")
@@ -264,6 +267,7 @@ def golden_state() -> State:
         StepFinished(path="step:pay#1", digest="00", value=Raw(b"1")),
         VariableSet(name="a", value=Raw(b"1"), command="c6"),
         VariableDeleted(name="when", command="c7"),
+        TitleSet(title="A title", command="c8"),
         TimerSet(path="sleep#1", due=9.5),
         QuestionAsked(path="ask#1", text="Which?", question=QUESTIONS["choice"][0], deadline=8.5),
         RoundResumed(round=1),

@@ -33,6 +33,7 @@ from parlour.events import (
     ReminderCame,
     ReminderCancelled,
     ReminderSet,
+    Rename,
     RoundFinished,
     RoundResumed,
     RoundStarted,
@@ -49,6 +50,7 @@ from parlour.events import (
     Stop,
     TimerFired,
     TimerSet,
+    TitleSet,
     UnknownEvent,
     UserVariableSet,
     VariableDeleted,
@@ -176,6 +178,9 @@ LEGAL = [
     (RUNNING, PartEnded(path="part:a#1/end#1")),
     (IDLE, SessionForked(origin="a", seq=1)),
     (RUNNING, SessionForked(origin="a", seq=2)),
+    (IDLE, TitleSet(title="a")),
+    (RUNNING, TitleSet(title="a", path="title#1")),
+    (CLOSED, TitleSet(title="a", command="c1")),
 ]
 
 
@@ -283,6 +288,66 @@ def test_variables_that_others_change_in_a_round_are_kept_apart_from_its_journal
     assert list(state.variables) == ["b"]
     assert (state.recent.seq("c1"), state.recent.seq("c2")) == (4, 5)
     assert state.round.base.variables == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "called"),
+    [
+        ("  When does\n\tit rain?  ", "When does it rain?"),
+        ("a" * 80, "a" * 80),
+        ("a" * 81, "a" * 79 + "…"),
+        ("word " * 30, "word " * 15 + "word…"),
+        ("x " + "y" * 100, "x " + "y" * 77 + "…"),
+        ("", "b.png"),
+    ],
+)
+def test_a_session_is_called_by_the_first_words_the_user_said(said, called):
+    message = MessageAdded(role="user", text=said, files=(FileRef(id="f", name="b.png"),))
+
+    assert going(IDLE, message).name.text == called
+    later = MessageAdded(role="user", text="later")
+    assert going(IDLE, message, later).name.text == called
+    assert going(RUNNING, MessageAdded(role="bot", text="hi", path="reply#1")).name.text == ""
+
+
+def test_words_of_an_answer_make_room_for_those_of_a_message():
+    asked = QuestionAsked(path="ask#2", text="?", question=TextQuestion())
+    answered = going(ASKING, QuestionAnswered(question=3, value=Raw(b'"Ada"'), text="Ada"))
+    again = going(answered, asked, QuestionAnswered(question=5, value=Raw(b'"x"'), text="x"))
+    assert answered.name.text == again.name.text == "Ada"
+    assert going(again, MessageAdded(role="user", text="A trip")).name.text == "A trip"
+
+
+def test_a_title_counts_more_than_words_until_it_is_taken_back():
+    titled = going(IDLE, TitleSet(title="Rome", command="c1"))
+    assert titled.recent.seq("c1") == 2
+    talking = going(titled, MessageAdded(role="user", text="Hello"))
+    assert talking.name.text == "Rome"
+    assert going(talking, TitleSet(title="")).name.text == "Hello"
+
+
+def test_a_title_that_somebody_gives_in_a_round_is_not_in_its_journal():
+    state = going(
+        RUNNING, TitleSet(title="mine", path="title#1"), TitleSet(title="yours", command="c1")
+    )
+    assert state.round is not None
+    assert list(state.round.journal) == ["title#1"]
+    assert [item.seq for item in state.round.outside] == [4]
+    assert (state.name.text, state.round.base.name.text) == ("yours", "")
+
+
+def test_any_session_may_be_renamed_in_one_line():
+    for state in (IDLE, RUNNING, CLOSED):
+        events = decide(state, Rename(id="c1", title=" a\nlong \u202e title\x00"), ALL, NOW)
+        assert events == [TitleSet(title="a long title", command="c1")]
+    assert decide(IDLE, Rename(id="c1", title=" "), ALL, NOW) == []
+    titled = going(IDLE, TitleSet(title="a"))
+    assert decide(titled, Rename(id="c1", title="a"), ALL, NOW) == []
+    assert decide(titled, Rename(id="c1", title=""), ALL, NOW) == [TitleSet(title="", command="c1")]
+    assert refusal(IDLE, Rename(id="c1", title="a" * 201), ALL) == "too_large"
+    assert refusal(IDLE, Rename(id="c1", title="\ud800"), ALL) == "invalid"
+    assert refusal(IDLE, Rename(id="", title="a"), ALL) == "invalid"
+    assert refusal(State(), Rename(id="c1", title="a"), ALL) == "unknown_session"
 
 
 def test_files_of_users_bots_and_answers_are_all_found_in_the_session():
@@ -415,7 +480,7 @@ def test_so_many_of_the_newest_commands_are_remembered_as_the_window_says():
 
 _happenings = st.lists(
     st.tuples(
-        st.sampled_from(["reply", "set", "delete", "ask", "sleep"]),
+        st.sampled_from(["reply", "set", "delete", "title", "ask", "sleep"]),
         st.booleans(),
         st.integers(0, 2),
     ),
@@ -436,6 +501,8 @@ def test_what_a_handler_could_read_at_any_record_of_its_round_is_known_afterward
             events = [VariableSet(name=name, value=Raw(b"%d" % count), path=path)]
         elif what == "delete":
             events = [VariableDeleted(name=name, path=path)]
+        elif what == "title":
+            events = [TitleSet(title=f"title {count}" if pick else "", path=path)]
         elif what == "reply":
             role = "bot" if by_handler else "user"
             events = [MessageAdded(role=role, text=f"said {count}" * 200 * pick, path=path)]

@@ -38,6 +38,7 @@ from parlour.events import (
     QuestionClosed,
     ReminderCancelled,
     ReminderSet,
+    Rename,
     RoundFinished,
     RoundResumed,
     Say,
@@ -48,6 +49,7 @@ from parlour.events import (
     StepStarted,
     Stop,
     TimerSet,
+    TitleSet,
     UnknownEvent,
     UserVariableSet,
     VariableDeleted,
@@ -223,6 +225,12 @@ class Conversation(RuleBasedStateMachine):
         self.send(command)
         return command
 
+    @rule(target=sent, title=texts)
+    def rename(self, title):
+        command = Rename(id=self.new_id(), title=title)
+        self.send(command)
+        return command
+
     @precondition(lambda machine: len(machine.log) > 12)
     @rule(reason=st.sampled_from(["closed", "expired"]))
     def close(self, reason):
@@ -253,6 +261,11 @@ class Conversation(RuleBasedStateMachine):
     @rule(name=names)
     def delete(self, name):
         self.commit(VariableDeleted(name=name, path=self.path("delete")))
+
+    @precondition(running)
+    @rule(title=texts)
+    def set_title(self, title):
+        self.commit(TitleSet(title=title, path=self.path("title")))
 
     @precondition(running)
     @rule(name=names, value=raws)
@@ -331,6 +344,7 @@ class Conversation(RuleBasedStateMachine):
     def end_work(self, value, error):
         if self.state.work:
             self.commit(WorkEnded(work=min(self.state.work), value=value, error=error))
+            self.commit(*next_round(self.state))
 
     @precondition(running)
     @rule(place=raws, where=texts)
@@ -481,7 +495,7 @@ class Conversation(RuleBasedStateMachine):
         closed = [place for place, (event, _) in enumerate(tail) if type(event) is SessionClosed]
         assert len(closed) <= 1
         rest = tail[closed[0] + 1 :] if closed else []
-        assert all(type(event) is UnknownEvent for event, _ in rest)
+        assert all(isinstance(event, UnknownEvent | TitleSet) for event, _ in rest)
         started = sum(type(event).__name__ == "RoundStarted" for event, _ in tail)
         ended = sum(type(event) is RoundFinished for event, _ in tail)
         assert started == self.state.rounds

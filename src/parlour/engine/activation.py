@@ -110,6 +110,7 @@ class Activation:
         "_held",
         "_inflight",
         "_inflight_size",
+        "_name",
         "_size",
         "_snapshot_seq",
         "_timed",
@@ -144,6 +145,7 @@ class Activation:
         """Whether the store was told at the last batch that its handler works."""
         self.rest_at = math.inf
         """When the keeper looks whether it may leave memory."""
+        self._name = state.name
         self._at = 0.0
         self._size = 0
         self._inflight_size = 0
@@ -387,6 +389,7 @@ class Activation:
             entries=kept,
             snapshot=snapshot,
             user_values=user_values,
+            title=None if state.name is self._name else self._new_title(state),
             due=(
                 None
                 if state.round is None
@@ -397,6 +400,10 @@ class Activation:
             ),
             closed=state.phase is _CLOSED,
         )
+
+    def _new_title(self, state: State) -> str | None:
+        before, self._name = self._name.text, state.name
+        return None if state.name.text == before else state.name.text
 
     def _due(self) -> float | None:
         """When the session has something to do without being asked: 0 while its handler works."""

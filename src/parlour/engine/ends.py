@@ -37,7 +37,7 @@ class Ends:
 
     async def erase(self, session: str) -> bool:
         """Leave nothing of a session; False if there is none. Raises `StoreError`."""
-        found = await self._erase(session)
+        found = await self.erase_from_store(session)
         await self._engine.store.scrub()
         return found
 
@@ -49,7 +49,7 @@ class Ends:
         count = 0
         while ids := [info.id async for info in sessions_of(self._engine.store, user)]:
             for session in ids:
-                count += await self._erase(session)
+                count += await self.erase_from_store(session)
         await self._engine.store.erase_user(user)
         await self._engine.store.scrub()
         return count
@@ -80,7 +80,7 @@ class Ends:
             before = engine.time() - days * _DAY
             while not engine.stopping and (ids := await engine.store.ended(before, _BATCH)):
                 for session in ids:
-                    count += await self._erase(session)
+                    count += await self.erase_from_store(session)
             if count:
                 await engine.store.scrub()
                 log.info("%d sessions were erased that ended %g days ago", count, days)
@@ -89,7 +89,8 @@ class Ends:
         finally:
             self._retiring = False
 
-    async def _erase(self, session: str) -> bool:
+    async def erase_from_store(self, session: str) -> bool:
+        """The same, but what was erased is not overwritten yet (`Store.scrub`)."""
         engine = self._engine
         while not engine.seclude(session):  # noqa: ASYNC110 - whoever wakes it is soon done
             await asyncio.sleep(_PAUSE)

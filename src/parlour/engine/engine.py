@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextvars import Context
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -20,7 +20,9 @@ from msgspec import Raw, structs
 
 from parlour.app import App
 from parlour.engine.activation import Accepted, Activation, Done
+from parlour.engine.branching import branch_here
 from parlour.engine.broadcast import broadcast
+from parlour.engine.catalogue import Catalogue
 from parlour.engine.clock import Clock, SystemClock
 from parlour.engine.commit import Commit, Committer
 from parlour.engine.ends import Ends
@@ -99,6 +101,7 @@ class Engine:
         self._fanout = Fanout(limits.listeners_per_session)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.ends = Ends(self)
+        self.catalogue = Catalogue(self)
         self.keeper = Keeper(self)
 
     # -- life -------------------------------------------------------------------------------
@@ -211,8 +214,7 @@ class Engine:
 
     async def _create(self, session: str, user: str, command: str, done: Done) -> None:
         # One at a time for each user, or many at once would not count each other.
-        lock = self._locks.setdefault(user, asyncio.Lock())
-        async with lock:
+        async with self.lock(user):
             if await self._guard(self.store.count(user)) >= self.settings.limits.sessions_per_user:
                 raise Refused("too_many", "You have too many open conversations; close some.")
             claim = await self._guard(self.store.create(session, user, self.time()))
@@ -226,6 +228,10 @@ class Engine:
             raise Refused("unavailable", "The server restarts; connect again.", 1.0)
         self._live[session] = activation
         activation.begin(open_session(user, command, self.rules.causes), command, done)
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """What is done under it is done by one at a time in this engine."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     def session_id(self, user: str, command: str) -> str:
         """The id of the session that `user` opens by `command`: unguessable, always the same."""
@@ -382,6 +388,26 @@ class Engine:
         copy, or with `again` runs anew from its start. Raises `Refused`.
         """
         return await fork_here(self, session, at=at, user=user, again=again)
+
+    async def branch(
+        self,
+        session: str,
+        user: str,
+        *,
+        before: int,
+        command: str,
+        text: str | None = None,
+        files: Sequence[str] | None = None,
+    ) -> Accepted:
+        """Say `text` with `files` (ids) instead of the message at record `before`, in a branch.
+
+        None: as it was said there, which has it answered anew. The session itself stays as it is,
+        and what its rounds did to the world outside is done. The same `command` again gives the
+        same branch. Raises `Refused`.
+        """
+        return await branch_here(
+            self, session, user, before=before, command=command, text=text, files=files
+        )
 
     async def erase(self, session: str) -> bool:
         """End a session and leave nothing of it; False if there is none. Raises `StoreError`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -16,7 +17,15 @@ from msgspec import Struct
 from parlour.engine.activation import Accepted
 from parlour.engine.reading import fold_session
 from parlour.errors import Refused, StoreError
-from parlour.events import Event, RoundFinished, RoundStarted, SessionForked, encode_events
+from parlour.events import (
+    Event,
+    FileRef,
+    RoundFinished,
+    RoundStarted,
+    SessionForked,
+    TitleSet,
+    encode_events,
+)
 from parlour.state import Phase, State, Window, evolve_all
 from parlour.stores.files import Files
 from parlour.stores.store import Append, Entry, Reading, Store
@@ -43,20 +52,27 @@ async def fork_session(
     now: float,
     at: int | None = None,
     again: bool = False,
+    branch: str = "",
+    title: str = "",
+    bring: Sequence[FileRef] = (),
 ) -> Forked:
     """Fork `origin` after its record `at` (None: the newest).
 
-    A round that ran there is stopped in the fork, or with `again` runs anew from its start. Raises
-    `Refused` and `StoreError`; then nothing is made.
+    A round that ran there is stopped in the fork, or with `again` runs anew from its start. With
+    `branch`, its id, it belongs to the same thread and has its `title`. The files `bring` are
+    copied besides those that are named before `at`. Raises `Refused` and `StoreError`; then nothing
+    is made.
     """
     state = await state_at(store, origin, at, Window())
     now = round(now, 3)  # whole milliseconds, which every store keeps
     if state.phase is Phase.CLOSED:
         raise Refused("closed", "The session is closed there; fork it at an earlier record.")
     events = _first_events(state, origin, again=again)
+    if branch and title != state.name.title:
+        events.append(TitleSet(title=title))
     after = evolve_all(state, events, now)
     busy = bool(after.queue) or after.round is not None
-    session = secrets.token_hex(16)
+    session = branch or secrets.token_hex(16)
     append = Append(
         session=session,
         epoch=0,
@@ -64,10 +80,12 @@ async def fork_session(
         at=now,
         entries=(Entry("", encode_events(events), len(events)),),
         due=0.0 if busy else None,
+        title=after.name.text,
     )
-    await asyncio.to_thread(files.copy, origin, state.files, session)
+    copied = {ref.id: ref for ref in (*state.files, *bring)}
+    await asyncio.to_thread(files.copy, origin, copied.values(), session)
     try:
-        claim = await store.fork(origin, state.seq, append)
+        claim = await store.fork(origin, state.seq, append, branch=bool(branch))
         if claim is None:
             raise Refused("unknown_session", "There is no such session.")
     except BaseException:
@@ -83,7 +101,7 @@ async def fork_here(
     """Fork a session of a running engine, which begins what the fork has to do."""
     await engine.authorise(session, user)
     try:
-        await _check_number(engine, session)
+        await check_number(engine, session)
         fork = await fork_session(
             engine.store, engine.files, session, now=engine.time(), at=at, again=again
         )
@@ -95,7 +113,8 @@ async def fork_here(
     return Accepted(fork.session, fork.seq)
 
 
-async def _check_number(engine: Engine, session: str) -> None:
+async def check_number(engine: Engine, session: str) -> None:
+    """Raises `Refused` if the session's user has too many open ones."""
     info = await engine.store.find(session)
     limit = engine.settings.limits.sessions_per_user
     if info is not None and await engine.store.count(info.user) >= limit:

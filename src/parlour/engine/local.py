@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from parlour.app import App, load_app
+from parlour.engine.catalogue import ThreadInfo
 from parlour.engine.clock import Clock
 from parlour.engine.engine import Engine
 from parlour.engine.rounds import Follower, Offers, OpenQuestion, RoundResult, open_question
@@ -161,6 +162,43 @@ class AsyncLocalSession:
     async def state(self) -> State:
         """What the session is now."""
         return await self._engine.state_of(self.id)
+
+    async def title(self) -> str:
+        """What the session is called: by whoever set it last, else by the user's first words."""
+        return (await self.state()).name.text
+
+    async def rename(self, title: str) -> None:
+        """Call the session and all its branches `title`; "" gives the first words back."""
+        await self._engine.catalogue.rename(self.id, self._user, title)
+
+    async def branch(
+        self,
+        message: str | None = None,
+        handler: EventHandler | None = None,
+        *,
+        before: int,
+        id: str | None = None,  # noqa: A002
+    ) -> tuple[AsyncLocalSession, RoundResult]:
+        """Say `message` instead of what was said at record `before`, in a branch; see its round.
+
+        None says the same again. The session stays as it is, and so does what its rounds did to the
+        world outside. The same `id` again gives the same branch. Raises `Refused`.
+        """
+        command = id or uuid4().hex
+        accepted = await self._engine.branch(
+            self.id, self._user, before=before, command=command, text=message
+        )
+        branch = AsyncLocalSession(self._engine, accepted.session, self._user)
+        return branch, await branch._follow(Follower(accepted.seq, command), handler)
+
+    async def branches(self) -> tuple[str, ...]:
+        """The ids of all branches of the conversation, this one too, oldest first."""
+        found = await self._engine.catalogue.branches(self.id, self._user)
+        return tuple(branch.info.id for branch in found)
+
+    async def erase(self) -> None:
+        """End the conversation with all its branches, and leave nothing of it."""
+        await self._engine.catalogue.erase(self.id, self._user)
 
     async def question(self) -> OpenQuestion | None:
         """The oldest question that waits for an answer."""
@@ -333,6 +371,22 @@ class AsyncRunning:
         await self.engine.authorise(id, user)
         return AsyncLocalSession(self.engine, id, user)
 
+    async def threads(self, query: str = "", *, user: str = "local") -> list[ThreadInfo]:
+        """A user's conversations, last updated first; with `query` those that have all its words.
+
+        Each stands there once, by its branch that was last updated.
+        """
+        found: list[ThreadInfo] = []
+        after = ""
+        while True:
+            page = await self.engine.catalogue.page(user, query, after=after, limit=100)
+            if not page.complete:
+                continue
+            found += page.threads
+            after = page.next
+            if not after:
+                return found
+
 
 class LocalSession:
     """A session, for code that blocks. See `AsyncLocalSession` for what each word means."""
@@ -397,6 +451,31 @@ class LocalSession:
         return self._portal.call(self._session.state())
 
     @property
+    def title(self) -> str:
+        return self._portal.call(self._session.title())
+
+    def rename(self, title: str) -> None:
+        self._portal.call(self._session.rename(title))
+
+    def branch(
+        self,
+        message: str | None = None,
+        handler: EventHandler | None = None,
+        *,
+        before: int,
+        id: str | None = None,  # noqa: A002
+    ) -> tuple[LocalSession, RoundResult]:
+        branch = self._session.branch(message, handler, before=before, id=id)
+        session, result = self._portal.call(branch)
+        return LocalSession(self._portal, session), result
+
+    def branches(self) -> tuple[str, ...]:
+        return self._portal.call(self._session.branches())
+
+    def erase(self) -> None:
+        self._portal.call(self._session.erase())
+
+    @property
     def question(self) -> OpenQuestion | None:
         return self._portal.call(self._session.question())
 
@@ -418,6 +497,10 @@ class Running:
         """The session with this id, or a new one. Raises `Refused` if there is none of `user`'s."""
         session = self._portal.call(self._running.get_session(id, user=user))
         return LocalSession(self._portal, session)
+
+    def threads(self, query: str = "", *, user: str = "local") -> list[ThreadInfo]:
+        """A user's conversations, last updated first; with `query` those with all its words."""
+        return self._portal.call(self._running.threads(query, user=user))
 
 
 def _ended() -> Refused:

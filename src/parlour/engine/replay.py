@@ -14,6 +14,7 @@ from parlour.events import (
     AnyEvent,
     MessageAdded,
     QuestionAsked,
+    TitleSet,
     VariableDeleted,
     VariableSet,
 )
@@ -159,5 +160,7 @@ def brief(event: AnyEvent) -> str:
             return f"the variable {event.name!r} set"
         case VariableDeleted():
             return f"the variable {event.name!r} deleted"
+        case TitleSet():
+            return f"the title {event.title[:60]!r}"
         case _:
             return type(event).__name__

@@ -21,6 +21,7 @@ from parlour.events import (
     SessionClosed,
     SessionOpened,
     SignalReceived,
+    TitleSet,
     UnknownEvent,
     VariableDeleted,
     VariableSet,
@@ -185,7 +186,7 @@ class Follower:
         match event:
             case MessageAdded():
                 return event.role == "bot"
-            case VariableSet() | VariableDeleted():
+            case VariableSet() | VariableDeleted() | TitleSet():
                 return bool(event.path)
             case _:
                 return not isinstance(

@@ -15,7 +15,8 @@ from numbers import Real
 from operator import index
 from typing import Any, cast
 
-from parlour.errors import NotStorable, describe
+from parlour.errors import NotStorable, Refused, describe
+from parlour.state import read_title
 from parlour.storable import text_size
 from parlour.stores.files import safe_type
 
@@ -65,6 +66,14 @@ def variable_name(name: object) -> str:
     if not name:
         raise ValueError("a variable needs a name, of 1 to 128 characters")
     return name
+
+
+def title_line(title: object) -> str:
+    """What a session may be called: one line."""
+    try:
+        return read_title(plain_text("a title", title))
+    except Refused as refused:
+        raise ValueError(f"{refused.message} Give a shorter one.") from None
 
 
 def effect_name(name: object) -> str:

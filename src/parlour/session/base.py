@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -19,6 +19,7 @@ from parlour.events import (
     FileRef,
     MessageAdded,
     ReminderCancelled,
+    TitleSet,
     UserVariableSet,
     VariableDeleted,
     VariableSet,
@@ -30,6 +31,7 @@ from parlour.session.arguments import (
     said,
     seconds,
     short_text,
+    title_line,
     variable_name,
     whole_number,
 )
@@ -136,6 +138,19 @@ class SessionBase:
         return decode_value(found.value, found.kind, type)
 
     @property
+    def title(self) -> str:
+        """What the session is called: by whoever set it last, else by the user's first words.
+
+        Set it to name the session; "" gives the first words back. The user may set it too.
+        """
+        return self._effects.view.name.text
+
+    @title.setter
+    def title(self, title: str) -> None:
+        line = title_line(title)
+        self._now(lambda: self._record_title(line))
+
+    @property
     def variables(self) -> dict[str, Any]:
         """All variables of this session, as a copy."""
         stored = self._effects.view.variables
@@ -162,6 +177,10 @@ class SessionBase:
         """A folder that belongs to this session alone and goes when it is erased."""
         return self._effects.workspace()
 
+    def _now(self, call: Callable[[], T]) -> T:
+        """Do it where the session lives."""
+        return call()
+
     def _record_reply(self, text: object, attachments: Iterable[Enclosed] = ()) -> Receipt:
         words = said(text)
         if attachments:
@@ -182,6 +201,9 @@ class SessionBase:
             None if total is None else amount("how much there is", total),
             short_text("the words of a progress", text),
         )
+
+    def _record_title(self, title: str) -> Receipt:
+        return self._effects.record("title", "", lambda path: TitleSet(title=title, path=path))
 
     def _record_set(self, name: str, value: object) -> Receipt:
         name = variable_name(name)

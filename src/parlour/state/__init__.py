@@ -13,12 +13,14 @@ from parlour.state.decide import (
     next_round,
     open_session,
     overdue,
+    read_title,
 )
 from parlour.state.evolve import MOVES, PHASE_AFTER, Move, evolve, evolve_all, fold
 from parlour.state.model import (
     Effect,
     EffectOutcome,
     Heard,
+    Name,
     Outside,
     Pending,
     Phase,
@@ -45,6 +47,7 @@ __all__ = [
     "Entry",
     "Heard",
     "Move",
+    "Name",
     "Outside",
     "Pending",
     "Phase",
@@ -74,5 +77,6 @@ __all__ = [
     "next_round",
     "open_session",
     "overdue",
+    "read_title",
     "view_at",
 ]

@@ -23,6 +23,7 @@ from parlour.events import (
     QuestionAsked,
     QuestionClosed,
     ReminderCame,
+    Rename,
     RoundFinished,
     RoundStarted,
     Say,
@@ -33,6 +34,7 @@ from parlour.events import (
     Status,
     Stop,
     TimerFired,
+    TitleSet,
     VariableDeleted,
     VariableSet,
 )
@@ -47,16 +49,18 @@ from parlour.state.model import (
 from parlour.storable import read_json, text_size
 
 _MAX_ID = 128
+_MAX_TITLE = 200
 
 
-def decide(state: State, command: Command, rules: Rules, now: float) -> list[Event]:
+def decide(state: State, command: Command, rules: Rules, now: float) -> list[Event]:  # noqa: PLR0911
     """The events that `command` causes at time `now` (Unix seconds); the caller applies them.
 
     The caller has looked into `state.recent` for a repetition. Raises `Refused`: nothing happens.
     """
     if state.phase is Phase.NEW:
         raise Refused("unknown_session", "There is no such session.")
-    if state.phase is Phase.CLOSED or (state.round is not None and state.round.cause == "close"):
+    over = state.phase is Phase.CLOSED or (state.round is not None and state.round.cause == "close")
+    if over and not isinstance(command, Rename):
         raise Refused("closed", "This session is closed; open a new one.")
     check_command_id(command.id)
     match command:
@@ -70,6 +74,8 @@ def decide(state: State, command: Command, rules: Rules, now: float) -> list[Eve
             return _decide_signal(state, command, rules)
         case Assign():
             return _decide_assign(state, command, rules)
+        case Rename():
+            return _decide_rename(state, command)
         case Close():  # pragma: no branch - there is no other command
             return _decide_close(state, command, rules)
 
@@ -244,6 +250,23 @@ def _noticed(state: State, rules: Rules) -> list[Event]:
     if "change" not in rules.causes or any(item.cause == "change" for item in state.queue):
         return []
     return [ChangeNoticed()]
+
+
+def _decide_rename(state: State, command: Rename) -> list[Event]:
+    title = read_title(command.title)
+    if title == state.name.title:
+        return []
+    return [TitleSet(title=title, command=command.id)]
+
+
+def read_title(title: str) -> str:
+    """A title in one line. Raises `Refused`."""
+    if text_size(title) < 0:
+        raise Refused("invalid", "A title is text that is valid Unicode.")
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in title).split())
+    if len(line) > _MAX_TITLE:
+        raise Refused("too_large", f"A title may have {_MAX_TITLE} characters.")
+    return line
 
 
 def _decide_close(state: State, command: Close, rules: Rules) -> list[Event]:

@@ -42,6 +42,7 @@ from parlour.events import (
     StepStarted,
     TimerFired,
     TimerSet,
+    TitleSet,
     UnknownEvent,
     UserVariableSet,
     VariableDeleted,
@@ -63,7 +64,7 @@ from parlour.state.model import (
     Stored,
     Work,
 )
-from parlour.state.view import PART, longer, with_files
+from parlour.state.view import PART, longer, named, with_files
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -125,6 +126,9 @@ def _message_added(state: State, event: MessageAdded, at: float) -> State:
             state,
             seq=seq,
             heard=longer(state.heard, said, state.window),
+            name=state.name
+            if state.name.spoken
+            else named(state.name, event.text, files, spoken=True),
             queue=state.queue + (Pending("message", said),),  # noqa: RUF005 - this is the quicker one
             round=None if running is None else _beside(running, seq, event, at),
             recent=_remember(state, event.command),
@@ -284,6 +288,7 @@ def _question_answered(state: State, event: QuestionAnswered, at: float) -> Stat
         state,
         seq=seq,
         heard=longer(state.heard, said, state.window),
+        name=named(state.name, event.text, event.files, spoken=False),
         files=state.files + event.files if event.files else state.files,
         round=_outcome(running_round(state), seq, event, at),
         recent=_remember(state, event.command),
@@ -399,6 +404,23 @@ def _forked(state: State, _event: SessionForked, _at: float) -> State:
     return replace(state, seq=state.seq + 1)
 
 
+def _titled(state: State, event: TitleSet, at: float) -> State:
+    seq = state.seq + 1
+    running = state.round
+    if running is not None:
+        if event.path:
+            running = _journaled(running, seq, event.path, event, at)
+        else:
+            running = _beside(running, seq, event, at)
+    return replace(
+        state,
+        seq=seq,
+        name=replace(state.name, title=event.title),
+        round=running,
+        recent=_remember(state, event.command) if event.command else state.recent,
+    )
+
+
 def running_round(state: State) -> RoundState:
     if state.round is None:
         raise IllegalEvent(f"record {state.seq + 1} needs a running round")
@@ -406,7 +428,10 @@ def running_round(state: State) -> RoundState:
 
 
 def _beside(
-    running: RoundState, seq: int, event: MessageAdded | VariableSet | VariableDeleted, at: float
+    running: RoundState,
+    seq: int,
+    event: MessageAdded | VariableSet | VariableDeleted | TitleSet,
+    at: float,
 ) -> RoundState:
     return replace(running, outside=(*running.outside, Outside(seq, event, at)))
 
@@ -501,6 +526,7 @@ MOVES: Mapping[type[Event], Move] = {
     PartEnded: Move(_RUNNING, _effect),
     SessionClosed: Move(_IDLE, _closed),
     SessionForked: Move(_OPEN, _forked),
+    TitleSet: Move((*_OPEN, Phase.CLOSED), _titled),
 }
 """The legal moves: which event may stand in which phase, and its function."""
 

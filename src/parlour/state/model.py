@@ -23,6 +23,7 @@ from parlour.events import (
     StepFinished,
     StepRaised,
     TimerFired,
+    TitleSet,
     VariableDeleted,
     VariableSet,
 )
@@ -85,7 +86,7 @@ class Outside(Struct, frozen=True, gc=False):
     """What somebody else did to the session while a round ran: the user, or the application."""
 
     seq: int
-    event: VariableSet | VariableDeleted | MessageAdded
+    event: VariableSet | VariableDeleted | MessageAdded | TitleSet
     at: float = 0.0
 
 
@@ -124,12 +125,28 @@ class Heard(Struct, frozen=True, gc=False):
         return tuple(reversed(found))
 
 
+class Name(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a session is called: `title` if somebody gave it one, else the user's first `words`.
+
+    `spoken`: they are of a message; those of an answer make room for a message that comes later.
+    """
+
+    title: str = ""
+    words: str = ""
+    spoken: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.title or self.words
+
+
 class View(Struct, frozen=True, gc=False):
     """What a handler can read without being recorded: it must read the same in a replay."""
 
     variables: dict[str, Stored]
     heard: Heard
     files: tuple[FileRef, ...]
+    name: Name = Name()
 
     @property
     def history(self) -> tuple[Said, ...]:
@@ -213,6 +230,7 @@ class State(Struct, frozen=True, kw_only=True, gc=False):
     used: int = 0
     files: tuple[FileRef, ...] = ()
     heard: Heard = Heard()
+    name: Name = Name()
     rounds: int = 0
     round: RoundState | None = None
     queue: tuple[Pending, ...] = ()
@@ -224,7 +242,7 @@ class State(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def view(self) -> View:
         """What a handler may read now."""
-        return View(self.variables, self.heard, self.files)
+        return View(self.variables, self.heard, self.files, self.name)
 
     @property
     def due(self) -> float | None:

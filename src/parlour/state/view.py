@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
 
 from parlour.events import (
     AnyEvent,
@@ -10,18 +12,48 @@ from parlour.events import (
     MessageAdded,
     QuestionAnswered,
     QuestionAsked,
+    TitleSet,
     VariableDeleted,
     VariableSet,
 )
-from parlour.state.model import Heard, Link, Outside, RoundState, Said, Stored, View, Window
+from parlour.state.model import (
+    Heard,
+    Link,
+    Name,
+    Outside,
+    RoundState,
+    Said,
+    Stored,
+    View,
+    Window,
+)
 
 PART = 16
 """New messages become a block when they are this many."""
 _LONG = 4096
 """Messages stand in one block with others up to this many characters."""
 
+_WORDS = 80
+"""A session is called by so many characters of what was said first."""
+
 Entry = tuple[int, AnyEvent, float]
 """Something of a round's log: its seq, the event, and when it was recorded."""
+
+
+def named(name: Name, text: str, files: Sequence[FileRef], *, spoken: bool) -> Name:
+    """What a session is called after the user said something: in a message, or as an answer."""
+    if name.spoken or (name.words and not spoken):
+        return name
+    words = _first_words(text) or (files[0].name if files else "")
+    return Name(name.title, words, spoken)
+
+
+def _first_words(text: str) -> str:
+    start = " ".join(text[: 4 * _WORDS].split())
+    if len(start) <= _WORDS:
+        return start
+    cut = start[:_WORDS].rfind(" ")
+    return f"{start[: cut if cut > _WORDS // 2 else _WORDS - 1]}…"
 
 
 def longer(heard: Heard, said: Said, window: Window) -> Heard:
@@ -52,7 +84,7 @@ def with_files(files: tuple[FileRef, ...], more: tuple[FileRef, ...]) -> tuple[F
     return files + tuple([file for file in more if file not in files]) if more else files
 
 
-def bring_forward(view: View, entry: Entry, window: Window) -> View:
+def bring_forward(view: View, entry: Entry, window: Window) -> View:  # noqa: PLR0911
     """What can be read after an event of the round's log, as `evolve` makes it."""
     seq, event, at = entry
     match event:
@@ -61,22 +93,30 @@ def bring_forward(view: View, entry: Entry, window: Window) -> View:
                 name: value for name, value in view.variables.items() if name != event.name
             }
             variables[event.name] = Stored(event.value, event.kind)
-            return View(variables, view.heard, view.files)
+            return replace(view, variables=variables)
         case VariableDeleted():
             variables = {
                 name: value for name, value in view.variables.items() if name != event.name
             }
-            return View(variables, view.heard, view.files)
+            return replace(view, variables=variables)
+        case TitleSet():
+            return replace(view, name=replace(view.name, title=event.title))
         case MessageAdded():
             said = Said(seq, event.role, event.text, event.files, at)
+            name = view.name
+            if event.role == "user":
+                name = named(name, event.text, event.files, spoken=True)
+            heard = longer(view.heard, said, window)
             files = with_files(view.files, event.files)
-            return View(view.variables, longer(view.heard, said, window), files)
+            return View(view.variables, heard, files, name)
         case QuestionAsked():
             said = Said(seq, "bot", event.text, (), at)
-            return View(view.variables, longer(view.heard, said, window), view.files)
+            return replace(view, heard=longer(view.heard, said, window))
         case QuestionAnswered():
             said = Said(seq, "user", event.text, event.files, at)
-            return View(view.variables, longer(view.heard, said, window), view.files + event.files)
+            name = named(view.name, event.text, event.files, spoken=False)
+            heard = longer(view.heard, said, window)
+            return View(view.variables, heard, view.files + event.files, name)
         case _:
             return view
 

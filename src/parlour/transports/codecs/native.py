@@ -32,6 +32,7 @@ from parlour.events import (
     SessionClosed,
     SessionOpened,
     TextStreamed,
+    TitleSet,
     UnknownEvent,
     encode_chunk,
     encode_event,
@@ -166,6 +167,7 @@ PUBLIC: Mapping[type[Event], Callable[[Any], bytes]] = {
     PartBegun: encode_event,
     PartEnded: encode_event,
     SessionClosed: encode_event,
+    TitleSet: encode_event,
 }
 """What users are shown, and how; of every other event they learn that it has a place."""
 
@@ -180,7 +182,11 @@ def encode_records(
     """The `records` frame for consecutive records from seq `first`; `data` is their log's array."""
     # Somebody may have said a word like that of a detail: he is answered as well, if slower.
     if not _AS_IS.issuperset(map(type, events)) or _DETAILS[0] in data or _DETAILS[1] in data:
-        data = encode_chunk(map(_shown, events))
+        data = encode_chunk(map(shown, events))
+    return _records(session, first, at, data)
+
+
+def _records(session: str, first: int, at: float, data: bytes) -> str:
     frame = (
         f'{{"t":"records","session":"{session}","after":{first - 1},"at":{at:.3f},'
         f'"records":{data.decode()}}}'
@@ -189,7 +195,16 @@ def encode_records(
     return frame.replace("\n", " ") if "\n" in frame else frame
 
 
-def _shown(event: Event | UnknownEvent) -> bytes:
+def encode_shown(
+    session: str, first: int, at: float, events: Sequence[Event | UnknownEvent]
+) -> str:
+    """The same for events whose place in the log's own bytes is not known."""
+    data = encode_chunk(map(shown, events))
+    return _records(session, first, at, data)
+
+
+def shown(event: Event | UnknownEvent) -> bytes:
+    """An event as users see it; JSON null if it is not for them."""
     encode = PUBLIC.get(type(event))  # type: ignore[arg-type]
     return b"null" if encode is None else encode(event)
 

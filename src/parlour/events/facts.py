@@ -1,18 +1,12 @@
-"""The vocabulary: what can be recorded, shown live and asked for.
+"""Facts: what can be recorded in a session's log, one frozen class each, in the past tense.
 
-Events are facts in the past tense, frozen, one class each; deltas pass by and are never stored;
-commands are what a client asks for. Nothing here knows what may follow what (`state` does), nor
-any wire, store or clock. The JSON written here is the log's format and, for the native wire, the
-frame's content: the same bytes go to the disk and to the browser. Events hold no cycles, so the
-garbage collector need not know them.
+Events hold no cycles, so the garbage collector need not know them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import msgspec
 from msgspec import Raw, Struct
 
 from parlour.questions import Question
@@ -372,6 +366,17 @@ class SessionForked(Event, frozen=True, kw_only=True):
     seq: int
 
 
+class TitleSet(Event, frozen=True, kw_only=True):
+    """The session is called something else; "": as its first words say.
+
+    A handler's has a `path`; one that the user or the application gave has a `command`.
+    """
+
+    title: str
+    path: str = ""
+    command: str = ""
+
+
 class UnknownEvent(Struct, frozen=True, kw_only=True):
     """An event of a later or foreign vocabulary; it is kept, passed on and changes nothing."""
 
@@ -414,6 +419,7 @@ AnyEvent = (
     | PartEnded
     | SessionClosed
     | SessionForked
+    | TitleSet
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = tuple(Event.__subclasses__())
@@ -425,160 +431,3 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     seq: int
     at: float
     event: AnyEvent | UnknownEvent
-
-
-class TextStreamed(Struct, frozen=True, kw_only=True, gc=False):
-    """A delta: more of a message that is being written.
-
-    The message is named by its round and `path`; `offset` counts characters, and 0 means that the
-    text starts (again) here. The `MessageAdded` with that path supersedes it.
-    """
-
-    round: int
-    path: str
-    offset: int
-    text: str
-
-
-class PartStreamed(Struct, frozen=True, kw_only=True, gc=False):
-    """A delta: more of what comes out of the part at `path`; `offset` is that of `TextStreamed`."""
-
-    round: int
-    path: str
-    offset: int
-    text: str
-
-
-class ProgressShown(Struct, frozen=True, kw_only=True, gc=False):
-    """A delta: how far the round is, or the part at `path` (""): the newest is all that counts.
-
-    `total` None: nobody knows how much there is.
-    """
-
-    round: int
-    path: str = ""
-    done: float = 0.0
-    total: float | None = None
-    text: str = ""
-
-
-Delta = TextStreamed | PartStreamed | ProgressShown
-
-
-class Say(Struct, frozen=True, kw_only=True, gc=False):
-    """The user says something. `id` is the client's own, the same at every repetition."""
-
-    id: str
-    text: str = ""
-    files: tuple[FileRef, ...] = ()
-
-
-class Answer(Struct, frozen=True, kw_only=True, gc=False):
-    """The user answers `question` (0: the oldest open one) by a JSON value or in words."""
-
-    id: str
-    question: int = 0
-    value: Raw | None = None
-    text: str = ""
-    files: tuple[FileRef, ...] = ()
-
-
-class Stop(Struct, frozen=True, kw_only=True, gc=False):
-    """The user wants the running round to end; `round` guards against stopping the next one."""
-
-    id: str
-    round: int = 0
-
-
-class Signal(Struct, frozen=True, kw_only=True, gc=False):
-    """The page or the application sends a named event."""
-
-    id: str
-    name: str
-    data: Raw = Raw(b"null")
-
-
-class Assign(Struct, frozen=True, kw_only=True, gc=False):
-    """The application sets (or, with `value` None, deletes) a variable from outside."""
-
-    id: str
-    name: str
-    value: Raw | None
-    kind: str = ""
-
-
-class Close(Struct, frozen=True, kw_only=True, gc=False):
-    """The session is to end."""
-
-    id: str
-    reason: CloseReason = "closed"
-
-
-Command = Say | Answer | Stop | Signal | Assign | Close
-
-_encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
-_chunk_decoder = msgspec.json.Decoder(list[AnyEvent])
-_raw_chunk_decoder = msgspec.json.Decoder(list[Raw])
-
-
-class _Head(Struct):
-    type: str
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-_KNOWN = frozenset(kind.__name__ for kind in EVENT_TYPES)
-
-
-def encode_event(event: Event | UnknownEvent) -> bytes:
-    """The log's bytes for an event: one JSON object."""
-    return bytes(event.raw) if type(event) is UnknownEvent else _encoder.encode(event)
-
-
-def decode_event(data: bytes | Raw) -> AnyEvent | UnknownEvent:
-    """The event that `data` holds; an unknown one comes back as `UnknownEvent`.
-
-    Raises `msgspec.DecodeError` for bytes that are no event at all.
-    """
-    try:
-        return _decode(data)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(f"that is no event: {error}") from None
-
-
-def _decode(data: bytes | Raw) -> AnyEvent | UnknownEvent:
-    try:
-        return _decoder.decode(data)
-    except msgspec.ValidationError:
-        kind = _head_decoder.decode(data).type
-        if kind in _KNOWN:
-            raise
-        return UnknownEvent(type=kind, raw=Raw(bytes(data)))
-
-
-def encode_events(events: Sequence[Event | UnknownEvent]) -> bytes:
-    """Events as one stored chunk: a JSON array."""
-    if UnknownEvent in map(type, events):
-        return encode_chunk(map(encode_event, events))
-    return _encoder.encode(events)
-
-
-def encode_chunk(events: Iterable[bytes]) -> bytes:
-    """Encoded events as one stored chunk: a JSON array."""
-    return b"[" + b",".join(events) + b"]"
-
-
-def decode_chunk(data: bytes) -> list[AnyEvent | UnknownEvent]:
-    """The events of a stored chunk, in their order. Raises `msgspec.DecodeError`."""
-    try:
-        return list(_chunk_decoder.decode(data))
-    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-        return [decode_event(raw) for raw in split_chunk(data)]
-
-
-def split_chunk(data: bytes) -> list[Raw]:
-    """The encoded events of a stored chunk, not decoded. Raises `msgspec.DecodeError`."""
-    try:
-        return _raw_chunk_decoder.decode(data)
-    except RecursionError as error:
-        raise msgspec.DecodeError(f"that is no chunk of events: {error}") from None
