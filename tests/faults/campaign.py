@@ -18,7 +18,7 @@ from faults.checker import Finding, judge
 from faults.disks import MIB, Disk, disk_at
 from faults.history import History
 from faults.injection import Injector, end_quietly, possible
-from faults.schedule import SECONDS, Strike, plan
+from faults.schedule import ASKED_FOR, SECONDS, Strike, plan
 from faults.script import cast
 from faults.server import ChaosServer
 from faults.visitors import Visitor
@@ -100,7 +100,7 @@ class _Storm:
         self.disk = Disk(place) if orders.plain_disk else disk_at(place, size)
         self.server = ChaosServer(folder / "server", self.disk, broken=orders.broken)
         self.injector = Injector(self.server, self.disk, self.journal.note)
-        wanted = set(SECONDS) if orders.kinds is None else orders.kinds
+        wanted = set(SECONDS) - ASKED_FOR if orders.kinds is None else orders.kinds
         self.kinds = possible(self.disk) & wanted
         self.strikes: list[Strike] = []
         self.over = threading.Event()

@@ -20,6 +20,10 @@ SECONDS = {
 }
 """Each kind of fault, and how long it lasts (for a kill: how long nobody answers)."""
 
+ASKED_FOR = frozenset({"broken-disk", "flaky-disk"})
+"""Kinds that only come when they are asked for: the machine may need a restart afterwards. Linux's
+own ext4 has been seen to fall over them (6.18: a BUG in its block allocator)."""
+
 SOLE = frozenset({"kill", "restart", "deploy", "read-only", "rival"})
 """Faults that leave nothing to kill, or end by themselves."""
 
