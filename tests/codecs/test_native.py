@@ -403,3 +403,14 @@ def test_live_and_pong_are_as_documented():
         "upto": 9,
     }
     assert msgspec.json.decode(native.PONG) == {"t": "pong"}
+
+
+def test_events_are_shown_alike_with_and_without_the_logs_own_bytes():
+    some = [
+        SessionOpened(user="ann", command="c"),
+        MessageAdded(role="user", text="a\nb"),
+        VariableSet(name="a", value=Raw(b"1")),
+    ]
+    data = native.encode_chunk(map(native.encode_event, some))
+
+    assert native.encode_shown("s", 3, 1.5, some) == native.encode_records("s", 3, 1.5, some, data)

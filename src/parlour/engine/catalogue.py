@@ -155,8 +155,9 @@ class Catalogue:
                 place = behind.head  # it is erased
                 break
             for chunk in chunks:
-                texts += (new := said_in(chunk, place))
-                length += sum(map(len, new))
+                said = said_in(chunk, place)
+                texts += said
+                length += sum(map(len, said))
             place = chunks[-1].first + chunks[-1].count - 1
             if self._engine.monotonic() > until:
                 break

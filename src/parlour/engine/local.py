@@ -7,10 +7,8 @@ or as `async with` (the running loop). Both sides have the same words.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import mimetypes
-import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +18,7 @@ from parlour.app import App, load_app
 from parlour.engine.catalogue import ThreadInfo
 from parlour.engine.clock import Clock
 from parlour.engine.engine import Engine
+from parlour.engine.portal import Portal
 from parlour.engine.rounds import Follower, Offers, OpenQuestion, RoundResult, open_question
 from parlour.errors import Refused, StoreError
 from parlour.events import (
@@ -391,7 +390,7 @@ class AsyncRunning:
 class LocalSession:
     """A session, for code that blocks. See `AsyncLocalSession` for what each word means."""
 
-    def __init__(self, portal: _Portal, session: AsyncLocalSession) -> None:
+    def __init__(self, portal: Portal, session: AsyncLocalSession) -> None:
         self._portal = portal
         self._session = session
 
@@ -489,7 +488,7 @@ class LocalSession:
 class Running:
     """An app that runs in this process, for code that blocks."""
 
-    def __init__(self, portal: _Portal, running: AsyncRunning) -> None:
+    def __init__(self, portal: Portal, running: AsyncRunning) -> None:
         self._portal = portal
         self._running = running
 
@@ -501,56 +500,6 @@ class Running:
     def threads(self, query: str = "", *, user: str = "local") -> list[ThreadInfo]:
         """A user's conversations, last updated first; with `query` those with all its words."""
         return self._portal.call(self._running.threads(query, user=user))
-
-
-def _ended() -> Refused:
-    return Refused("unavailable", "This app has ended; enter `parlour.local` again.")
-
-
-class _Portal:
-    """An event loop in a thread, and the way into it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="parlour-local", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-
-    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if threading.current_thread() is self._thread:
-            coroutine.close()
-            raise RuntimeError(
-                "this call would wait for itself: an EventHandler runs on the engine's loop; "
-                "return the answer from `question`, or call the session from another thread"
-            )
-        if self._loop.is_closed():
-            coroutine.close()
-            raise _ended()
-        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(
-            coroutine, self._loop
-        )
-        try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise _ended() from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        # Threads that still wait for a call of theirs would wait for ever.
-        calls = asyncio.all_tasks(self._loop)
-        for call in calls:
-            call.cancel()
-        if calls:
-            self._loop.run_until_complete(asyncio.wait(calls))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
 
 
 class local:  # noqa: N801 - it is called like a function
@@ -573,7 +522,7 @@ class local:  # noqa: N801 - it is called like a function
         self._settings = settings
         self._clock = clock
         self._engine: Engine | None = None
-        self._portal: _Portal | None = None
+        self._portal: Portal | None = None
 
     def _make(self) -> Engine:
         app = load_app(self._app) if isinstance(self._app, str) else self._app
@@ -596,7 +545,7 @@ class local:  # noqa: N801 - it is called like a function
             await self._engine.stop()
 
     def __enter__(self) -> Running:
-        self._portal = _Portal()
+        self._portal = Portal()
         try:
             running = self._portal.call(self.__aenter__())
         except BaseException:

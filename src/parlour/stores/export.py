@@ -10,7 +10,7 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterable, Generator, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +20,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from parlour.errors import StoreUnavailable
-from parlour.events import split_chunk
+from parlour.events import AnyEvent, UnknownEvent, decode_chunk, split_chunk
 from parlour.stores.files import Files
 from parlour.stores.store import Reading, SessionInfo
+
+Show = Callable[[AnyEvent | UnknownEvent], bytes]
 
 _PAGE = 500
 _README = """\
@@ -68,10 +70,13 @@ async def export_sessions(
     target: Path,
     *,
     user: str | None = None,
+    show: Show | None = None,
 ) -> int:
     """Write sessions, and the variables of `user`, into the new zip `target`; how many sessions.
 
-    There is no `target` unless all of it is there. Raises `StoreError`.
+    With `show` records stand there as it makes them, null left out, and of files only those that
+    were said: as much as the user has seen. There is no `target` unless all of it is there. Raises
+    `StoreError`.
     """
     count = 0
     with _new_zip(target) as archive:
@@ -79,7 +84,7 @@ async def export_sessions(
         if user is not None:
             archive.writestr("user.json", await _user(store, user))
         async for info in infos:
-            await _add(archive, store, files, info)
+            await _add(archive, store, files, info, show)
             count += 1
     return count
 
@@ -112,9 +117,11 @@ async def _user(store: Reading, user: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(found))
 
 
-async def _add(archive: ZipFile, store: Reading, files: Files, info: SessionInfo) -> None:
+async def _add(
+    archive: ZipFile, store: Reading, files: Files, info: SessionInfo, show: Show | None
+) -> None:
     place = f"sessions/{info.id}"
-    await _add_records(archive, store, info.id, f"{place}/records.jsonl")
+    await _add_records(archive, store, info.id, f"{place}/records.jsonl", show)
     about = _Session(
         info.id,
         info.user,
@@ -125,25 +132,39 @@ async def _add(archive: ZipFile, store: Reading, files: Files, info: SessionInfo
         info.closed,
     )
     archive.writestr(f"{place}/session.json", msgspec.json.format(msgspec.json.encode(about)))
-    for path, name in _files_of(files, info.id):
+    for path, name in _files_of(files, info.id, others=show is None):
         await asyncio.to_thread(_add_file, archive, path, f"{place}/{name}")
 
 
-async def _add_records(archive: ZipFile, store: Reading, session: str, name: str) -> None:
+async def _add_records(
+    archive: ZipFile, store: Reading, session: str, name: str, show: Show | None
+) -> None:
     seq = 0
     with archive.open(name, "w", force_zip64=True) as out:
         while chunks := await store.read(session, seq, _PAGE):
+            lines: list[bytes] = []
             for chunk in chunks:
-                for number, event in enumerate(split_chunk(chunk.data), chunk.first):
+                for number, event in enumerate(_events(chunk.data, show), chunk.first):
                     if number > seq:
                         seq = number
                         record = _Record(seq, chunk.at, _time(chunk.at), event)
-                        out.write(msgspec.json.encode(record) + b"\n")
+                        if bytes(event) != b"null":
+                            lines.append(msgspec.json.encode(record) + b"\n")
+            # Packing takes a processor's time, which others want too.
+            await asyncio.to_thread(out.write, b"".join(lines))
 
 
-def _files_of(files: Files, session: str) -> Iterator[tuple[Path, str]]:
+def _events(data: bytes, show: Show | None) -> list[Raw]:
+    if show is None:
+        return split_chunk(data)
+    return [Raw(show(event)) for event in decode_chunk(data)]
+
+
+def _files_of(files: Files, session: str, *, others: bool) -> Iterator[tuple[Path, str]]:
     for ref, path in files.stored(session):
         yield path, f"files/{ref.id}/{ref.name}"
+    if not others:
+        return
     folder = files.root / session
     for path in files.others(session):
         yield path, f"workspace/{path.relative_to(folder).as_posix()}"

@@ -36,6 +36,7 @@ log = logging.getLogger("parlour.transports")
 STATUS = {
     "unknown_session": 404,
     "unknown_file": 404,
+    "unknown_link": 404,
     "closed": 409,
     "no_question": 409,
     "not_running": 409,

@@ -28,6 +28,7 @@ from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
 from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
 from parlour.web.assets import Assets
 from parlour.web.office import Office
+from parlour.web.threads import Threads
 
 log = logging.getLogger("parlour.web")
 
@@ -43,7 +44,7 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 _FOREIGN: dict[str, Any] = {
-    "allow_methods": ["GET", "POST"],
+    "allow_methods": ["GET", "POST", "DELETE"],
     "allow_headers": ["Authorization", "Content-Type", "Last-Event-ID"],
 }
 """What pages of the listed origins may do here; they have no cookie of ours, but a token."""
@@ -81,6 +82,7 @@ class WebApplication:
         self._settings = settings
         self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
         self._assets = Assets()
+        self._threads = Threads(app.title, _HEADERS, _problem)
         self._endpoint: WebSocketEndpoint | None = None
         self._http: HttpEndpoint | None = None
         self._engine: Engine | None = None
@@ -94,6 +96,8 @@ class WebApplication:
                 Route("/files", self._upload, methods=["POST"]),
                 Route("/files/{session}/{file}", self._download),
                 Route("/healthz", self._health),
+                Route("/shared/{token}", self._shared_page),
+                *self._threads.routes,
             ],
             middleware=[Middleware(CORSMiddleware, **_FOREIGN, allow_origins=self._origins)],
             lifespan=self.lifespan,
@@ -133,6 +137,7 @@ class WebApplication:
             self._engine = engine
             self._endpoint = WebSocketEndpoint(engine, self._identity)
             self._http = HttpEndpoint(engine, self._identity)
+            self._threads.begin(engine, self._identity)
             try:
                 yield
             finally:
@@ -152,6 +157,16 @@ class WebApplication:
         response = Response(page, media_type="text/html", headers=_HEADERS)
         self._set_cookie(request, response)
         return response
+
+    async def _shared_page(self, request: Request) -> Response:
+        # The same for every token: whether there is such a link is told by its records.
+        token = html.escape(request.path_params["token"][:100], quote=True)
+        page = self._assets.page().replace("{{title}}", html.escape(self._app.title))
+        page = page.replace('"static/', '"../static/')
+        page = page.replace("<parlour-chat ", f'<parlour-chat shared="{token}" ')
+        page = page.replace("<head>", '<head>\n<meta name="robots" content="noindex">', 1)
+        headers = {**_HEADERS, "Referrer-Policy": "no-referrer"}
+        return Response(page, media_type="text/html", headers=headers)
 
     async def _asset(self, request: Request) -> Response:
         asset = self._assets.find(request.path_params["name"])
