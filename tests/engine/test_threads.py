@@ -330,7 +330,9 @@ def test_a_branch_that_is_asked_for_again_is_the_same_one(house: House) -> None:
             session = await running.get_session()
             await session.send_message("a")
             calls = [
-                running.engine.branch(session.id, "local", before=2, command="once", text="b")
+                running.engine.catalogue.branch(
+                    session.id, "local", before=2, command="once", text="b"
+                )
                 for _ in range(5)
             ]
             accepted = await asyncio.gather(*calls)
@@ -338,7 +340,7 @@ def test_a_branch_that_is_asked_for_again_is_the_same_one(house: House) -> None:
             assert sum(not each.repeated for each in accepted) == 1
             assert len(await session.branches()) == 2
         async with house.running(echo_app()) as running:
-            later = await running.engine.branch(
+            later = await running.engine.catalogue.branch(
                 session.id, "local", before=2, command="once", text="b"
             )
             assert (later.session, later.repeated) == (accepted[0].session, True)
@@ -365,7 +367,7 @@ def test_a_branch_has_the_files_and_the_title_of_what_it_came_from(
             assert [file.name for file in files] == ["one.txt", "two.txt"]
             path = running.engine.files.path(branch.id, files[1].id)
             assert path.read_bytes() == b"2"
-            bare = await running.engine.branch(
+            bare = await running.engine.catalogue.branch(
                 session.id, "local", before=at, command="bare", text="d", files=[]
             )
             assert [f.name for f in (await running.engine.state_of(bare.session)).files] == [
@@ -385,7 +387,7 @@ def test_a_branch_that_cannot_be_is_refused_and_leaves_nothing(house: House) -> 
         async with house.running(echo_app()) as running:
             session = await running.get_session()
             await session.send_message("a")
-            branch = running.engine.branch
+            branch = running.engine.catalogue.branch
             for before in (-1, 0, 1, 3, 4, 99, 2**63):
                 with pytest.raises(Refused, match="no message of yours"):
                     await branch(session.id, "local", before=before, command="c", text="b")

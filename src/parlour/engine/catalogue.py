@@ -11,12 +11,15 @@ import logging
 import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
+from parlour.engine.activation import Accepted
+from parlour.engine.branching import branch_here
 from parlour.engine.standing import Standing, read_standing
 from parlour.engine.wording import fold_text, said_in, words_of
 from parlour.errors import Refused, StoreError
@@ -180,6 +183,26 @@ class Catalogue:
             return tuple(await self._engine.store.branches(session))
         except StoreError as error:
             raise _unavailable(error) from error
+
+    async def branch(
+        self,
+        session: str,
+        user: str,
+        *,
+        before: int,
+        command: str,
+        text: str | None = None,
+        files: Sequence[str] | None = None,
+    ) -> Accepted:
+        """Say `text` with `files` (ids) instead of the message at record `before`, in a branch.
+
+        None: as it was said there, which has it answered anew. The session itself stays as it is,
+        and what its rounds did to the world outside is done. The same `command` again gives the
+        same branch.
+        """
+        return await branch_here(
+            self._engine, session, user, before=before, command=command, text=text, files=files
+        )
 
     async def rename(self, session: str, user: str, title: str) -> None:
         """Call a thread `title`, with all its branches; "": by its first words again."""

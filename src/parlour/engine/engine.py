@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -20,7 +20,6 @@ from msgspec import Raw, structs
 
 from parlour.app import App
 from parlour.engine.activation import Accepted, Activation, Done
-from parlour.engine.branching import branch_here
 from parlour.engine.broadcast import broadcast
 from parlour.engine.catalogue import Catalogue
 from parlour.engine.clock import Clock, SystemClock
@@ -388,26 +387,6 @@ class Engine:
         copy, or with `again` runs anew from its start. Raises `Refused`.
         """
         return await fork_here(self, session, at=at, user=user, again=again)
-
-    async def branch(
-        self,
-        session: str,
-        user: str,
-        *,
-        before: int,
-        command: str,
-        text: str | None = None,
-        files: Sequence[str] | None = None,
-    ) -> Accepted:
-        """Say `text` with `files` (ids) instead of the message at record `before`, in a branch.
-
-        None: as it was said there, which has it answered anew. The session itself stays as it is,
-        and what its rounds did to the world outside is done. The same `command` again gives the
-        same branch. Raises `Refused`.
-        """
-        return await branch_here(
-            self, session, user, before=before, command=command, text=text, files=files
-        )
 
     async def erase(self, session: str) -> bool:
         """End a session and leave nothing of it; False if there is none. Raises `StoreError`."""

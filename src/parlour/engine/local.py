@@ -184,7 +184,7 @@ class AsyncLocalSession:
         world outside. The same `id` again gives the same branch. Raises `Refused`.
         """
         command = id or uuid4().hex
-        accepted = await self._engine.branch(
+        accepted = await self._engine.catalogue.branch(
             self.id, self._user, before=before, command=command, text=message
         )
         branch = AsyncLocalSession(self._engine, accepted.session, self._user)

@@ -367,10 +367,7 @@ class SessionForked(Event, frozen=True, kw_only=True):
 
 
 class TitleSet(Event, frozen=True, kw_only=True):
-    """The session is called something else; "": as its first words say.
-
-    A handler's has a `path`; one that the user or the application gave has a `command`.
-    """
+    """The session is called something else; "": as the user's first words say."""
 
     title: str
     path: str = ""

@@ -203,7 +203,7 @@ class Threads:
 
     async def _branch(self, request: Request, user: str) -> Response:
         asked = await self._body(request, _Branch)
-        accepted = await self.engine.branch(
+        accepted = await self.engine.catalogue.branch(
             request.path_params["session"],
             user,
             before=asked.before,
