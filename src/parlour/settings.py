@@ -182,5 +182,7 @@ def _override(settings: Settings, environment: Mapping[str, str]) -> Settings:
     return msgspec.convert(merged, Settings, strict=False)
 
 
-_NOT_SETTINGS = frozenset({"PARLOUR_SECRET", "PARLOUR_STORE", "PARLOUR_RUN"})
+_NOT_SETTINGS = frozenset(
+    {"PARLOUR_SECRET", "PARLOUR_STORE", "PARLOUR_RUN", "PARLOUR_FILES", "PARLOUR_BUS"}
+)
 INCOMING_POLICIES: tuple[str, ...] = get_args(Incoming)

@@ -44,7 +44,7 @@ def test_a_sqlite_address_is_relative_with_three_slashes_and_absolute_with_four(
         ("sqlite:parlour.db", "write sqlite:///name.db"),
         ("sqlite:///", "write sqlite:///name.db"),
         ("sqlite:///:memory:", "or memory:"),
-        ("postgresql://localhost/x", "not there yet"),
+        ("mysql://ann:sesame@localhost/x", "'mysql://…' is no store's address"),
     ],
 )
 def test_another_address_is_refused_with_the_cure(wrong, cure):

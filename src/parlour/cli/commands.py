@@ -178,6 +178,18 @@ def backup(
 
 
 @_commands.command()
+def migrate(store: StoreOption = DEFAULT_STORE) -> None:
+    """Bring the tables of a store in PostgreSQL to this version, also while workers run."""
+    with failures():
+        import asyncio
+
+        from parlour.cli.keeping import migrate as migrate_store
+
+        for line in asyncio.run(migrate_store(store)):
+            typer.echo(line)
+
+
+@_commands.command()
 def restore(
     source: Annotated[Path, typer.Argument(metavar="BACKUP", help="What `backup` has made.")],
     store: StoreOption = DEFAULT_STORE,

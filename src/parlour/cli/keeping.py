@@ -11,7 +11,7 @@ from pathlib import Path
 
 from parlour.cli.conversations import find_session, opened
 from parlour.errors import Refused
-from parlour.stores.address import files_for
+from parlour.stores.address import files_for, open_postgres
 from parlour.stores.backup import BackedUp
 from parlour.stores.export import export_sessions
 from parlour.stores.store import SessionInfo
@@ -93,6 +93,13 @@ async def collect(address: str, *, hours: float, compact: bool) -> list[str]:
     elif swept.free:
         lines.append("  (--compact gives them back to the disk)")
     return lines
+
+
+async def migrate(address: str) -> list[str]:
+    """Bring a store in PostgreSQL to this version; what was done."""
+    done = await open_postgres(address).migrate()
+    lines = [f"Made version {each.version}: {each.name.replace('_', ' ')}" for each in done]
+    return lines or ["Nothing to do: its tables are those of this version."]
 
 
 def _many(count: int, what: str) -> str:

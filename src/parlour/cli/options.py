@@ -17,7 +17,8 @@ StoreOption = Annotated[
     typer.Option(
         metavar="ADDRESS",
         envvar="PARLOUR_STORE",
-        help="Where conversations are kept: sqlite:///file.db, or memory: to keep nothing.",
+        help="Where conversations are kept: sqlite:///file.db, postgresql://host/database, "
+        "or memory: to keep nothing.",
     ),
 ]
 SessionArgument = Annotated[str, typer.Argument(metavar="ID", help="Its first letters do.")]

@@ -5,10 +5,13 @@ The address is all that is known here; nothing is opened and no folder is made.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from parlour.errors import BadSettings, StoreCorrupt, StoreUnavailable
@@ -16,14 +19,21 @@ from parlour.stores.files import Files
 from parlour.stores.memory import MemoryStore
 from parlour.stores.store import Reading, Store
 
+if TYPE_CHECKING:
+    from parlour.stores.postgres import PostgresStore
+
 _SECRET_BYTES = 32
+_FILES = "PARLOUR_FILES"
 
 
 def open_store(address: str) -> Store:
-    """The store at `address`: `memory:`, `sqlite:///relative.db` or `sqlite:////absolute.db`.
+    """The store at `address`: of SQLite, of PostgreSQL, or in memory.
 
-    It is still to be opened. Raises `BadSettings` for an address of another form.
+    `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user:password@host/database`,
+    `memory:`. It is still to be opened. Raises `BadSettings` for an address of another form.
     """
+    if is_shared(address):
+        return open_postgres(address)
     path = _path(address)
     if path is None:
         return MemoryStore()
@@ -37,10 +47,32 @@ def open_reader(address: str) -> Reading:
 
     It is still to be opened. Raises `BadSettings` and `StoreUnavailable`; makes nothing.
     """
+    if is_shared(address):
+        return open_postgres(address, makes=False)
     path = database_of(address)
     from parlour.stores.sqlite_reader import SqliteReader
 
     return SqliteReader(path)
+
+
+def is_shared(address: str) -> bool:
+    """Whether many processes may serve the store at `address` at once."""
+    return address.partition(":")[0] in {"postgresql", "postgres"}
+
+
+def open_postgres(address: str, *, makes: bool = True) -> PostgresStore:
+    """The store in PostgreSQL, still to be opened; it `makes` its tables where there are none.
+
+    Raises `BadSettings` for another address, and where a package is missing.
+    """
+    if not is_shared(address):
+        raise BadSettings(
+            f"{_kind(address)} is no address of PostgreSQL; write "
+            "postgresql://user:password@host/database"
+        )
+    from parlour.stores.postgres import PostgresStore
+
+    return PostgresStore(address, makes=makes)
 
 
 def database_of(address: str) -> Path:
@@ -56,6 +88,11 @@ def database_of(address: str) -> Path:
 
 def place_of(address: str) -> Path:
     """Where a store has its file, or would have it. Raises `BadSettings` if it has none."""
+    if is_shared(address):
+        raise BadSettings(
+            "a store in PostgreSQL is no file; back it up and restore it with pg_dump and "
+            "pg_restore, and copy its folder of files"
+        )
     path = _path(address)
     if path is None:
         raise BadSettings("a store in memory ends with its process; give the --store of a file")
@@ -68,7 +105,13 @@ def beside(path: Path, kind: str) -> Path:
 
 
 def files_for(address: str) -> Files:
-    """The users' files that belong to a store: beside the database, temporary for `memory:`."""
+    """The users' files that belong to a store: beside the database, temporary for `memory:`.
+
+    Those of a store in PostgreSQL are in the folder that `PARLOUR_FILES` names, which all workers
+    share, or in `parlour.files`.
+    """
+    if is_shared(address):
+        return Files(Path(os.environ.get(_FILES) or "parlour.files").absolute())
     path = _path(address)
     return Files() if path is None else Files(beside(path, "files"))
 
@@ -77,7 +120,12 @@ def secret_for(address: str) -> bytes:
     """The key with which a store's deployment signs: made at the first call, the same ever after.
 
     Two processes that start together get the same one. For `memory:` each call makes a new one.
+    That of a store in PostgreSQL is kept in the database.
     """
+    if is_shared(address):
+        # The caller may be in an event loop, which this one must not disturb.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, _secret_in(open_postgres(address))).result()
     path = _path(address)
     if path is None:
         return secrets.token_bytes(_SECRET_BYTES)
@@ -111,14 +159,25 @@ def _path(address: str) -> Path | None:
                 f"{address!r} names no file; write sqlite:///name.db for one in this folder, "
                 "sqlite:////folder/name.db for one elsewhere, or memory: to keep nothing"
             )
-        case "postgresql" | "postgres":
-            raise BadSettings(
-                "PostgreSQL stores are not there yet; use sqlite:///parlour.db until they are"
-            )
         case _:
             raise BadSettings(
-                f"{address!r} is no store's address; write sqlite:///parlour.db or memory:"
+                f"{_kind(address)} is no store's address; write sqlite:///parlour.db, "
+                "postgresql://user:password@host/database or memory:"
             )
+
+
+def _kind(address: str) -> str:
+    """An address as it may be shown: one of a server may hold a password."""
+    scheme, slashes, _ = address.partition("://")
+    return repr(f"{scheme}://…" if slashes and "@" in address else address)
+
+
+async def _secret_in(store: PostgresStore) -> bytes:
+    await store.open()
+    try:
+        return await store.secret()
+    finally:
+        await store.close()
 
 
 def _make_secret(place: Path) -> None:

@@ -95,6 +95,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None = None
     closed: bool = False
     due: float | None = None
+    posted: bool = False
+    """Whether commands wait in the inbox, as far as the store tells; it may leave this out."""
 
 
 class Chunk(Struct, frozen=True, gc=False):

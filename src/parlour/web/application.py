@@ -22,7 +22,7 @@ from parlour.app import App
 from parlour.engine import Engine
 from parlour.errors import Refused, StoreError
 from parlour.settings import Settings
-from parlour.stores.address import files_for, open_store, secret_for
+from parlour.stores.address import files_for, is_shared, open_store, secret_for
 from parlour.transports.http import STATUS, HttpEndpoint
 from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
 from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
@@ -147,8 +147,9 @@ class WebApplication:
 
     def _office(self, engine: Engine) -> AbstractAsyncContextManager[object]:
         # A store in memory has no place where an operator could find the way in.
-        in_memory = self._store.startswith("memory:")
-        return nullcontext() if in_memory else Office(engine, self._store)
+        # Nor has one that many serve any need of it.
+        closed = self._store.startswith("memory:") or is_shared(self._store)
+        return nullcontext() if closed else Office(engine, self._store)
 
     # -- pages ------------------------------------------------------------------------------
 

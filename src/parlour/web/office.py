@@ -2,7 +2,8 @@
 
 A server listens on loopback and says where in a file beside the store, with a token that only who
 may read that file knows; so `parlour sessions erase` works while it runs. One errand is a line of
-JSON, and so is its report. Where nobody serves, the same errand is done on the store itself.
+JSON, and so is its report. Where nobody serves, the same errand is done on the store itself; on one
+that many may use at once always.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from msgspec import Struct
 from parlour.engine import Engine
 from parlour.engine.fork import fork_session
 from parlour.errors import ParlourError, StoreUnavailable
-from parlour.stores.address import beside, database_of, files_for, open_store, place_of
+from parlour.stores.address import (
+    beside,
+    database_of,
+    files_for,
+    is_shared,
+    open_store,
+    place_of,
+)
 from parlour.stores.files import Files
 from parlour.stores.store import Store
 from parlour.stores.sweep import GRACE_SECONDS, Swept, erase_session, erase_user, sweep
@@ -90,9 +98,10 @@ async def run_errand(address: str, errand: Errand) -> Report:
 
     Raises `ParlourError`.
     """
-    report = await _ask(place_of(address), errand)
+    report = None if is_shared(address) else await _ask(place_of(address), errand)
     if report is None:
-        database_of(address)
+        if not is_shared(address):
+            database_of(address)
         store, files = open_store(address), files_for(address)
         await store.open()
         try:
