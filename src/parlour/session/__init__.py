@@ -28,8 +28,9 @@ from parlour.session.attachments import (
 )
 from parlour.session.base import User
 from parlour.session.blocking import BlockingSession, run_blocking
-from parlour.session.handle import Retry, Session
+from parlour.session.handle import Session
 from parlour.session.part import BlockingPart, Part
+from parlour.session.stepping import Retry
 from parlour.session.stream import Stream
 
 __all__ = [

@@ -19,18 +19,17 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_type_hints, overload
+from typing import Any, Literal, TypeVar, cast, overload
 from uuid import UUID
 
 import msgspec
 from msgspec import Raw
 
-from parlour.errors import AskTimeout, NotPicklable, NotStorable, describe
+from parlour.errors import AskTimeout, NotStorable, describe
 from parlour.events import (
     FileRef,
     MessageAdded,
@@ -51,23 +50,14 @@ from parlour.session.attachments import Attachment, Enclosed, sorted_out
 from parlour.session.base import SessionBase, User, file_of, message_of
 from parlour.session.effects import Receipt
 from parlour.session.part import Part, begun_part
+from parlour.session.stepping import Retry, as_annotated, attempt
 from parlour.session.stream import Stream
-from parlour.session.values import decode_value, digest, encode_value
+from parlour.session.values import digest, encode_value
 from parlour.stores.files import one_chunk, safe_name
 
 T = TypeVar("T")
 D = TypeVar("D")
 Show = Literal["input", "output", "all"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How a step is tried again: up to `attempts` times, waiting `delay` seconds, then longer."""
-
-    attempts: int = 3
-    delay: float = 1.0
-    backoff: float = 2.0
-    on: tuple[type[Exception], ...] = (Exception,)
 
 
 class Session(SessionBase):
@@ -451,13 +441,13 @@ class Session(SessionBase):
 
         async def run() -> tuple[Raw, str]:
             if process:
-                return await _attempt(lambda: self._effects.in_process(fn, args), policy, timeout)
-            return encode_value(await _attempt(lambda: self._call(fn, args), policy, timeout))
+                return await attempt(lambda: self._effects.in_process(fn, args), policy, timeout)
+            return encode_value(await attempt(lambda: self._call(fn, args), policy, timeout))
 
         data, kind = await self._effects.perform(
             "step", label, digest(label, *args), run, at_most_once=at_most_once
         )
-        return _as_annotated(data, kind, fn if type is None else None, type)
+        return as_annotated(data, kind, fn if type is None else None, type)
 
     async def _shown_step(
         self, fn: Callable[..., Any], args: tuple[Any, ...], show: object, **options: Any
@@ -565,41 +555,3 @@ def _content(content: object) -> bytes | Path:
     raise TypeError(
         f"a file is made of bytes or of the path of a file, not of a {type(content).__qualname__}"
     )
-
-
-async def _attempt(call: Callable[[], Awaitable[T]], policy: Retry, timeout: float | None) -> T:
-    delay = policy.delay
-    for attempt in range(1, policy.attempts + 1):
-        try:
-            async with asyncio.timeout(timeout):
-                return await call()
-        except (NotStorable, NotPicklable):
-            # It would be so again.
-            raise
-        except policy.on:
-            if attempt == policy.attempts:
-                raise
-            await asyncio.sleep(delay)
-            delay *= policy.backoff
-    raise ValueError("a step needs at least one attempt")
-
-
-def _as_annotated(data: Raw, kind: str, fn: Callable[..., Any] | None, type_: Any) -> Any:
-    wanted = _return_type(fn) if fn is not None else type_
-    if wanted is None:
-        return decode_value(data, kind)
-    if fn is None:
-        return decode_value(data, kind, wanted)
-    try:
-        return decode_value(data, kind, wanted)
-    except (NotStorable, TypeError):
-        return decode_value(data, kind)
-
-
-@lru_cache(maxsize=1024)
-def _return_type(fn: Callable[..., Any]) -> Any:
-    try:
-        hint = get_type_hints(fn).get("return")
-    except Exception:  # noqa: BLE001 - an annotation is the author's own expression
-        return None
-    return None if hint in (Any, object, type(None)) or isinstance(hint, TypeVar) else hint
