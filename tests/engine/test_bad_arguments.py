@@ -398,7 +398,12 @@ GARBAGE: list[Any] = [
 
 ASKING = {"timeout": None, "name": ""}
 CALLS: dict[str, dict[str, Any]] = {
-    "reply": {"text": "hello"},
+    "reply": {"text": "hello", "attachments": ()},
+    "attach": {"attachment": Path("/nowhere")},
+    "part": {"name": "Search", "kind": "", "input": None, "cost": False},
+    "progress": {"done": 1, "total": 2, "text": ""},
+    "remind": {"name": "x", "when": 60, "data": None},
+    "cancel_reminder": {"name": "x"},
     "set": {"name": "x", "value": 1},
     "delete": {"name": "x"},
     "get": {"name": "x", "default": None, "type": None},
@@ -423,7 +428,8 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "ask_form": {"text": "?", "schema": {"type": "object"}, **ASKING},
     "step": {
-        "fn": int, "name": "", "retry": None, "timeout": None, "at_most_once": False, "type": None
+        "fn": int, "name": "", "retry": None, "timeout": None, "at_most_once": False, "type": None,
+        "show": None,
     },
     "sleep": {"seconds": 60},
     "fetch_history": {"before": None, "limit": 10},

@@ -70,7 +70,7 @@ def asking_app(go_on: asyncio.Event | None = None) -> parlour.App:
 
 
 async def running_round(session: AsyncLocalSession) -> None:
-    await until(lambda: bool(session._engine.streams_so_far(session.id)))
+    await until(lambda: bool(session._engine.so_far(session.id)))
 
 
 @promise("P4")

@@ -332,7 +332,7 @@ def test_who_returns_while_a_message_is_written_gets_its_text_so_far(house: Hous
         async with house.running(app) as running:
             session = await running.get_session()
             sending = asyncio.create_task(session.send_message("x"))
-            await until(lambda: bool(running.engine.streams_so_far(session.id)))
+            await until(lambda: bool(running.engine.so_far(session.id)))
             deltas: list[TextStreamed] = []
             texts: list[str] = []
             async for item in running.engine.events(session.id, 0):
@@ -428,7 +428,7 @@ def test_stop_ends_what_the_round_owns_keeps_the_text_and_leaves_the_session_rea
         async with house.running(app) as running:
             session = await running.get_session()
             sending = asyncio.create_task(session.send_message("long"))
-            await until(lambda: bool(running.engine.streams_so_far(session.id)))
+            await until(lambda: bool(running.engine.so_far(session.id)))
             assert await session.stop()
             result = await sending
             assert (result.status, result.replies) == ("stopped", ("so far",))
