@@ -439,7 +439,7 @@ CALLS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Every public method that takes arguments, with arguments that fit."""
 
-OWN_WORDS = {"get", "step"}
+OWN_WORDS = {"attach", "get", "step"}
 """These may also raise what Python says."""
 
 
