@@ -157,10 +157,13 @@ def app_files() -> dict[str, str]:
 
 def _import(path: Path) -> ModuleType:
     folder = str(path.resolve().parent)
+    shadows = path.stem in sys.stdlib_module_names
     if folder not in sys.path:
-        sys.path.insert(0, folder)
+        # Where it is called like a module of Python's own, who imports that must go on finding it.
+        sys.path.insert(len(sys.path) if shadows else 0, folder)
     name = path.stem if path.stem.isidentifier() else _UNNAMED
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) != str(path.resolve()):
+    there = getattr(sys.modules.get(name), "__file__", None)
+    if shadows or (name in sys.modules and there != str(path.resolve())):
         name = f"{_UNNAMED}_{name}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:

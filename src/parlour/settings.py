@@ -74,6 +74,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may wait for one slow listener before it is cut off."""
     hello_seconds: float = 10.0
     """How long a client may take to say what it wants: an HTTP request's head, a socket's hello."""
+    farewell_seconds: float = 10.0
+    """How long a client that is told to go may take to read that, before its socket is cut off."""
     threads: int = 64
     """Plain handlers and plain steps that work at the same time, each in a thread."""
     waiting_threads: int = 256

@@ -196,6 +196,14 @@ REFUSED: list[tuple[str, Callable[[parlour.Session], Any], str]] = [
     ("a file of numbers", lambda s: s.send_file(5), "bytes or of the path of a file"),
     ("a file that is a folder", lambda s: s.send_file("/"), "IsADirectoryError"),
     ("a file that is not there", lambda s: s.send_file("/nowhere/x"), "FileNotFoundError"),
+    ("a step of nothing", lambda s: s.step(None), "a step is made of a function, not of None"),
+    ("a step of a result", lambda s: s.step(write(s, "x")), "not of a call of one"),
+    ("a step's name", lambda s: s.step(len, "x", name=5), "the name of a call is text, not int"),
+    ("a step's path", lambda s: s.step(len, "x", name="a/b"), "paths of the journal"),
+    ("a gather of a list", lambda s: s.gather([s.sleep(0)]), "write `gather(*branches)`"),
+    ("a gather of none", lambda s: s.gather(s.sleep(0), None), "call the function, without"),
+    ("a race of functions", lambda s: s.race(s.sleep), "takes what can be awaited"),
+    ("a race of nothing", lambda s: s.race(), "a race needs at least one branch"),
     ("a stream's name", lambda s: s.stream(name=5), "the name of a call is text, not int"),
     ("a stream of bytes", lambda s: write(s, b"x"), "a stream takes text"),
     ("a stream of halves", lambda s: write(s, "\ud800"), "valid Unicode"),
@@ -367,8 +375,8 @@ def test_what_comes_by_another_way_is_read_back_before_it_is_recorded(house: Hou
         for build in events:
             with pytest.raises(NotStorable, match=r"the effect 'odd#\d' has a value"):
                 effects.record("odd", "", build)
-        with pytest.raises(NotStorable, match=r"the effect 'step:\\ud800#1' has a value"):
-            await session.step(int, name="\ud800")
+        with pytest.raises(NotStorable, match=r"the effect 'odd:\\ud800#1' has a value"):
+            effects.draw("odd:\ud800", lambda: Raw(b"1"))
 
     assert attempt(house, talk) is None
 

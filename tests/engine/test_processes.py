@@ -36,6 +36,14 @@ def children(of: int | None = None) -> list[psutil.Process]:
     return found
 
 
+def ended(pid: int) -> bool:
+    """Whether it runs no more, if perhaps nobody has taken notice."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def pids_in(folder: Path) -> list[int]:
     return [int(path.name[4:]) for path in folder.glob("pid-*")]
 
@@ -125,13 +133,13 @@ def test_neighbours_do_not_wait_for_a_step_that_computes_in_another_process(hous
             busy = await running.get_session(user="busy")
             neighbour = await running.get_session(user="neighbour")
             sending = asyncio.create_task(busy.send_message("go"))
-            longest = 0.0
+            rounds = 0
             while not sending.done():
-                begun = time.perf_counter()
                 assert (await neighbour.send_message("hello")).reply == "hello"
-                longest = max(longest, time.perf_counter() - begun)
+                rounds += 1
             assert (await sending).reply == "True"
-            assert longest < 0.5
+            # The second of computing is one round's worth where it holds up the others.
+            assert rounds >= 5
 
     run(main())
 
@@ -286,7 +294,7 @@ def test_a_process_that_died_while_it_was_idle_is_replaced(house: House) -> None
         async def work(session: parlour.Session) -> object:
             first = await session.step(stepping.whereabouts, 1, process=True)
             os.kill(first["pid"], signal.SIGKILL)
-            await asyncio.to_thread(psutil.wait_procs, children(), timeout=10)
+            await until(lambda: ended(first["pid"]))
             return (await session.step(stepping.whereabouts, 2, process=True))["number"]
 
         assert await reply_to(house, work) == "2"
@@ -537,3 +545,43 @@ if __name__ == "__main__":
         process.kill()
         process.wait(10)
         assert psutil.wait_procs(left, timeout=20)[1] == []
+
+
+JSON_APP = """
+import json
+import parlour
+
+app = parlour.App()
+
+def add(first, second):
+    return json.loads(json.dumps(first + second))
+
+@app.on_message
+async def talk(session, message):
+    session.reply(str(await session.step(add, 2, 3, process=True)))
+"""
+
+ASKING = """
+import parlour
+
+if __name__ == "__main__":
+    with parlour.local("json.py") as running:
+        print(running.get_session().send_message("go").reply)
+"""
+
+
+def test_an_app_file_that_is_called_like_a_module_of_pythons_own_works(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "json.py").write_text(JSON_APP)
+    script = tmp_path / "asking.py"
+    script.write_text(ASKING)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "5\n", done.stderr

@@ -188,9 +188,10 @@ asyncio.run(main())
 def test_what_lets_no_other_thread_run_is_named_afterwards(tmp_path: Path) -> None:
     length = 24
     while True:
-        begun = time.perf_counter()
+        # What it computes, not what it waits for the machine: that may be less the next time.
+        begun = time.thread_time()
         re.match(r"(a|aa)+$", "a" * length + "b")
-        if time.perf_counter() - begun > 0.6:
+        if time.thread_time() - begun > 0.6:
             break
         length += 1
     script = tmp_path / "computing.py"

@@ -20,6 +20,7 @@ from parlour.transports.identity import Identity
 from parlour.transports.websocket import Connection, Flusher
 
 promise = pytest.mark.promise
+LIMITS = Limits(listener_bytes=400_000)
 
 
 class Socket:
@@ -30,6 +31,7 @@ class Socket:
         self.room.set()
         self.waits = asyncio.Event()
         self.text = ""
+        self.served: asyncio.Future[None] | None = None
         self._in: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
         self.connection = Connection(
             engine, cast("Identity", None), self._in.get, self._send, user="u", flusher=Flusher()
@@ -51,15 +53,16 @@ class Socket:
 
 
 @asynccontextmanager
-async def connected(folder: Path, app: parlour.App) -> AsyncGenerator[tuple[Engine, str, Socket]]:
+async def connected(
+    folder: Path, app: parlour.App, limits: Limits = LIMITS
+) -> AsyncGenerator[tuple[Engine, str, Socket]]:
     files = Files(folder / "files")
-    limits = Limits(listener_bytes=400_000)
     settings = parlour.Settings(limits=limits)
     engine = Engine(app, MemoryStore(), files=files, secret=b"k" * 32, settings=settings)
     async with engine:
         session = (await engine.open("u", "o1")).session
         socket = Socket(engine)
-        reader = asyncio.create_task(socket.connection.run())
+        reader = socket.served = asyncio.create_task(socket.connection.run())
         yield engine, session, socket
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
@@ -130,5 +133,59 @@ def test_what_a_full_socket_waits_for_is_not_ended_with_the_round_that_streams_t
             await socket.got('"status":"stopped"')
             assert sending is not None
             assert not sending.cancelled()
+
+    run(main())
+
+
+@promise("P12")
+def test_a_client_that_is_told_to_go_and_does_not_read_is_left(tmp_path: Path) -> None:
+    app = parlour.App()
+
+    @app.on_message
+    async def talk(session: parlour.Session, message: parlour.Message) -> None:
+        session.reply("x" * 90_000)
+
+    async def main() -> None:
+        limits = Limits(listener_bytes=400_000, farewell_seconds=0.05)
+        async with connected(tmp_path, app, limits) as (engine, session, socket):
+            socket.put(f'{{"t":"attach","session":"{session}"}}')
+            await socket.got('"t":"live"')
+            socket.room.clear()
+            for number in range(10):
+                await engine.send(session, "u", Say(id=f"m{number}", text="more"))
+                while (await engine.state_of(session)).round is not None:
+                    await asyncio.sleep(0)
+            assert socket.served is not None
+            await socket.served
+            assert socket.connection._sending is None
+            assert not engine._fanout.of(session)
+
+    run(main())
+
+
+def test_a_server_may_bound_its_sending_by_a_timeout(tmp_path: Path) -> None:
+    app = parlour.App()
+
+    @app.on_message
+    async def talk(session: parlour.Session, message: parlour.Message) -> None:
+        session.reply(f"you said {message.text}")
+
+    async def main() -> None:
+        async with connected(tmp_path, app) as (engine, session, socket):
+            plain = socket.connection._send
+
+            async def bounded(message: MutableMapping[str, Any]) -> None:
+                async with asyncio.timeout(10):
+                    await plain(message)
+
+            socket.connection._send = bounded
+            socket.put(f'{{"t":"attach","session":"{session}"}}')
+            await socket.got('"t":"live"')
+            socket.room.clear()
+            await engine.send(session, "u", Say(id="m1", text="one"))
+            await socket.waits.wait()
+            await engine.send(session, "u", Say(id="m2", text="two"))
+            socket.room.set()
+            await socket.got("you said two")
 
     run(main())

@@ -178,7 +178,9 @@ def test_what_is_said_while_the_server_ends_is_acknowledged_or_sent_again(
     session = client.open()
     for number in range(200):
         client.say(session, f"message {number:03}")
-        client.acked(f"ada.{number + 2}") if number % 8 == 0 else None
+        if number % 8 == 0 and number < 100:
+            # Afterwards it may be refused, or nobody is there any more to say anything.
+            client.acked(f"ada.{number + 2}")
         if number == 100:
             assert server.process is not None
             server.process.terminate()

@@ -74,7 +74,23 @@ log = logging.getLogger("parlour.engine")
 
 _SMALL = 256
 _IDLE, _CLOSED = Phase.IDLE, Phase.CLOSED
+_DOUBT_SECONDS = 5.0
+"""How long a store may take to say whether it knows a command."""
 _UNAVAILABLE = "The message could not be stored and was not accepted; try again in a moment."
+
+
+def resolve(future: asyncio.Future[Accepted]) -> Done:
+    """Have a command's outcome settle a future."""
+
+    def done(outcome: Accepted | Refused) -> None:
+        if future.done():
+            return
+        if isinstance(outcome, Refused):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    return done
 
 
 class _Waiter(Struct, frozen=True):
@@ -200,7 +216,8 @@ class Activation:
             command, done = self._doubtful[0]
             outcome: Refused | None = Refused("unavailable", _UNAVAILABLE, 1.0)
             try:
-                found = await self.engine.store.outcome(self.id, command.id)
+                async with asyncio.timeout(_DOUBT_SECONDS):
+                    found = await self.engine.store.outcome(self.id, command.id)
                 found = found or self.state.recent.seq(command.id)
                 if not self.gone:
                     outcome = None
@@ -210,10 +227,14 @@ class Activation:
                         self._take_up(command, done)
             except StoreError as error:
                 log.error("session %s: %s", self.id[:8], error)
+            except TimeoutError:
+                # Whoever waits behind it is not to wait as long, one after another.
+                log.error("session %s: the store does not answer", self.id[:8])
+                while len(self._doubtful) > 1:
+                    self._doubtful.pop()[1](Refused("unavailable", _UNAVAILABLE, 1.0))
             except Exception:
                 log.exception("session %s could not take a command", self.id[:8])
-                self.drop("the session could not follow what was recorded")
-                self.engine.look_again(self.id)
+                self.drop("the session could not follow what was recorded", again=True)
             finally:
                 self._doubtful.popleft()
                 if outcome is not None:
@@ -480,16 +501,18 @@ class Activation:
     def _refused(self, outcome: Outcome | StoreError) -> None:
         """The store kept nothing: this activation knows things that never were, so it goes."""
         waiters, self._waiters = self._waiters, []
-        self.drop("the store did not accept what the session recorded")
-        self.engine.look_again(self.id)
+        self.drop("the store did not accept what the session recorded", again=True)
         for waiter in waiters:
             if isinstance(outcome, Repeated) and waiter.command == outcome.command:
                 waiter.call(Accepted(self.id, outcome.seq, repeated=True))
             else:
                 waiter.call(Refused("unavailable", _UNAVAILABLE, 1.0))
 
-    def drop(self, reason: str) -> None:
-        """Leave memory at once; what is not durable never happened."""
+    def drop(self, reason: str, *, again: bool = False) -> None:
+        """Leave memory at once; what is not durable never happened.
+
+        `again`: what is left undone so is taken up in a moment.
+        """
         if self.gone:
             return
         self.runner.unwind(RoundDropped(reason))
@@ -500,6 +523,8 @@ class Activation:
         self._entries.clear()
         self._deltas.clear()
         self.engine.forget(self)
+        if again:
+            self.engine.look_again(self.id)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.call(Refused("unavailable", _UNAVAILABLE, 1.0))

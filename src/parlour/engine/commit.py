@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from parlour.engine.scope import hide
 from parlour.errors import StoreError, StoreUnavailable
 from parlour.events import Event, UnknownEvent, encode_events
 from parlour.stores.store import Append, Outcome, Store
@@ -61,6 +62,7 @@ class Committer:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="parlour-commit")
+        hide(self._task)
 
     async def stop(self) -> None:
         """Write what is waiting, then end."""
@@ -110,7 +112,7 @@ class Committer:
                 activation.written(outcome)
             except Exception:
                 log.exception("session %s failed at its commit", activation.id[:8])
-                activation.drop("its commit failed")
+                activation.drop("its commit failed", again=True)
 
     def _take(self, activation: Activation) -> Append | None:
         """What a session has to write; one that fails is dropped and harms no other."""
@@ -118,5 +120,5 @@ class Committer:
             return activation.take()
         except Exception:
             log.exception("session %s could not be written", activation.id[:8])
-            activation.drop("it could not be written")
+            activation.drop("it could not be written", again=True)
             return None

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextvars import Context
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -19,7 +18,7 @@ from weakref import WeakValueDictionary
 from msgspec import Raw, structs
 
 from parlour.app import App
-from parlour.engine.activation import Accepted, Activation, Done
+from parlour.engine.activation import Accepted, Activation, Done, resolve
 from parlour.engine.broadcast import broadcast
 from parlour.engine.catalogue import Catalogue
 from parlour.engine.clock import Clock, SystemClock
@@ -27,19 +26,19 @@ from parlour.engine.commit import Commit, Committer
 from parlour.engine.ends import Ends
 from parlour.engine.fanout import Fanout, Listener, Subscription
 from parlour.engine.fork import fork_here, state_at
-from parlour.engine.journal import Journal
 from parlour.engine.keeper import TICK, Keeper
 from parlour.engine.reader import read_events
 from parlour.engine.reading import fold_session, read_history, read_records
 from parlour.engine.runner import Runner
+from parlour.engine.scope import hide
 from parlour.engine.starter import Starter
 from parlour.engine.tasks import install_task_factory
 from parlour.engine.threads import Bridge
+from parlour.engine.wakers import run_wakers
 from parlour.engine.watchdog import Watchdog
 from parlour.engine.works import OWED
-from parlour.errors import Refused, RoundDropped, SessionOver, StoreError
+from parlour.errors import Refused, RoundDropped, StoreError
 from parlour.events import Answer, Close, Command, Delta, Record, Stop
-from parlour.session import Session
 from parlour.session.values import encode_value
 from parlour.settings import Settings
 from parlour.state import (
@@ -83,6 +82,7 @@ class Engine:
         self.clock: Clock = clock or SystemClock()
         self.time, self.monotonic = self.clock.time, self.clock.monotonic
         self.stopping = False
+        self._ending: asyncio.Task[None] | None = None
         self.keeps = True
         """Whether the store keeps anything: where rounds are only played it never answers."""
         limits = self.settings.limits
@@ -126,6 +126,7 @@ class Engine:
             await self.store.close()
             raise
         self._keeping = asyncio.create_task(self.keeper.run(), name="parlour-keeper")
+        hide(self._keeping)
         self._detach = self.app.attach(self._broadcast_here)
         return self
 
@@ -133,10 +134,18 @@ class Engine:
         await self.stop()
 
     async def stop(self) -> None:
-        """End in order: nothing durable is lost, and rounds under way go on at the next start."""
-        if self.stopping:
-            return
-        self.stopping = True
+        """End in order: nothing durable is lost, and rounds under way go on at the next start.
+
+        Called again, it returns when the first one is done.
+        """
+        if self._ending is None:
+            self.stopping = True
+            # Whoever asked for it may be cancelled; that does not leave the store open.
+            self._ending = asyncio.Task(self._stop(), loop=self.loop, context=Context())
+            hide(self._ending)
+        await asyncio.shield(self._ending)
+
+    async def _stop(self) -> None:
         self._detach()
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
@@ -179,7 +188,10 @@ class Engine:
         Raises `Refused`.
         """
         check_command_id(command)
-        session = self.session_id(user, command)
+        try:
+            session = self.session_id(user, command)
+        except UnicodeEncodeError:
+            raise Refused("invalid", "A user's name is valid Unicode, without halves.") from None
         opening = self._opening.get(session)
         if opening is None:
             refusal = self.crowded()
@@ -199,7 +211,7 @@ class Engine:
         if session not in self._live:
             info: SessionInfo | None = await self._guard(self.store.find(session))
             if info is None:
-                await self._create(session, user, command, _resolve(future))
+                await self._create(session, user, command, resolve(future))
                 return await future
             if info.head:
                 return Accepted(session, 1, repeated=True)
@@ -208,7 +220,7 @@ class Engine:
         activation = self._live.get(session)
         if activation is None:
             raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
-        activation.when_durable(1, _resolve(future), command, repeated=True)
+        activation.when_durable(1, resolve(future), command, repeated=True)
         return await future
 
     async def _create(self, session: str, user: str, command: str, done: Done) -> None:
@@ -221,7 +233,7 @@ class Engine:
             raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
         state = State(window=self._window, user=user)
         activation = Activation(self, session, claim.epoch, state, 0)
-        await self._run_wakers(activation)
+        await run_wakers(self, activation)
         if self.stopping:
             # Whoever asks for it again finds a session without records, and begins it.
             raise Refused("unavailable", "The server restarts; connect again.", 1.0)
@@ -273,13 +285,12 @@ class Engine:
                 done(Refused("unavailable", _NOT_TAKEN, 10.0))
             else:
                 # What it recorded goes with it, and all who wait for that are told so.
-                activation.drop("the session could not follow what was recorded")
-                self.look_again(activation.id)
+                activation.drop("the session could not follow what was recorded", again=True)
 
     async def send(self, session: str, user: str | None, command: Command) -> Accepted:
         """The same, awaited. Raises `Refused`."""
         future: asyncio.Future[Accepted] = self.loop.create_future()
-        self.submit(session, user, command, _resolve(future))
+        self.submit(session, user, command, resolve(future))
         return await future
 
     def overload(self, command: Command | None = None) -> Refused | None:
@@ -470,28 +481,13 @@ class Engine:
             # The worker died between making the session and its first records.
             state = State(window=self._window, user=claim.user)
             activation = Activation(self, session, claim.epoch, state, 0)
-            await self._run_wakers(activation)
+            await run_wakers(self, activation)
             activation.commit(open_session(claim.user, opened_by, self.rules.causes), opened_by)
             return activation
         activation = Activation(self, session, claim.epoch, state, snapshot_seq)
         activation.owed = claim.due == 0.0
-        await self._run_wakers(activation)
+        await run_wakers(self, activation)
         return activation
-
-    async def _run_wakers(self, activation: Activation) -> None:
-        if not self.app.wakers:
-            return
-        journal = Journal(activation, None)
-        journal.kill(SessionOver("on_wake rebuilds session.local; it can read, but not record"))
-        session = Session(journal)
-        for waker in self.app.wakers:
-            try:
-                async with asyncio.timeout(self.settings.limits.round_seconds):
-                    found = waker(session)
-                    if inspect.isawaitable(found):
-                        await found
-            except Exception:
-                log.exception("on_wake failed in session %s", activation.id[:8])
 
     def forget(self, activation: Activation) -> None:
         """The activation has left memory."""
@@ -575,17 +571,6 @@ class Engine:
 
     def look_after(self, task: asyncio.Task[Any]) -> None:
         """Keep a task until it is done; `stop` ends it."""
+        hide(task)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-
-
-def _resolve(future: asyncio.Future[Accepted]) -> Callable[[Accepted | Refused], None]:
-    def done(outcome: Accepted | Refused) -> None:
-        if future.done():
-            return
-        if isinstance(outcome, Refused):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-    return done

@@ -162,8 +162,7 @@ class Subscription:
         """Something was missed: be told it by the store, then go live again."""
         self._live = False
         task = self._returning = self._engine.loop.create_task(self._return())
-        self._engine.tasks.add(task)
-        task.add_done_callback(self._engine.tasks.discard)
+        self._engine.look_after(task)
 
     async def _return(self) -> None:
         try:

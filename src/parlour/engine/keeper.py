@@ -26,6 +26,9 @@ _HORIZON = 60.0
 _AT_ONCE = 64
 _MANY = 10_000
 _EXPIRE_AT_ONCE = 1000
+_PORTION = 32
+"""As many sessions are woken or put to rest before others have their turn of the loop."""
+_LOOKS = 1024
 
 
 class Keeper:
@@ -64,12 +67,12 @@ class Keeper:
     async def tick(self) -> None:
         """Do what time has made due."""
         await self._sweep()
-        self._fire_timers()
+        await self._fire_timers()
         now = self._engine.monotonic()
-        if self._working:
-            for activation in tuple(self._working.values()):
-                activation.runner.check_time(now)
-        self._rest(now)
+        for number, activation in enumerate(tuple(self._working.values()), 1):
+            activation.runner.check_time(now)
+            await _breathe(number, _LOOKS)
+        await self._rest(now)
         self._expire_soon()
         self._engine.ends.look()
 
@@ -85,8 +88,9 @@ class Keeper:
         if self._timers[0][1] == session:
             self._alarm.set()
 
-    def _fire_timers(self) -> None:
+    async def _fire_timers(self) -> None:
         now, engine = self._engine.time(), self._engine
+        fired = 0
         while self._timers and self._timers[0][0] <= now:
             due, session = heapq.heappop(self._timers)
             if self._due.get(session) != due:
@@ -97,6 +101,8 @@ class Keeper:
                 activation.advance()
             else:
                 engine.spawn(self._wake_in_turn(session))
+            fired += 1
+            await _breathe(fired, _PORTION)
 
     async def _wake_in_turn(self, session: str) -> None:
         """Time may ask for many sessions at once."""
@@ -152,7 +158,8 @@ class Keeper:
         activation.rest_at = when
         heapq.heappush(self._resting, (when, next(self._numbers), activation))
 
-    def _rest(self, now: float) -> None:
+    async def _rest(self, now: float) -> None:
+        rested = 0
         while self._resting and self._resting[0][0] <= now:
             when, _, activation = heapq.heappop(self._resting)
             if activation.gone or when != activation.rest_at:
@@ -161,6 +168,8 @@ class Keeper:
             patient_until = activation.runner.active + self._patience(activation)
             if patient_until > now or not activation.try_rest():
                 self._look_at(max(patient_until, now + TICK), activation)
+            rested += 1
+            await _breathe(rested, _PORTION)
 
     def _patience(self, activation: Activation) -> float:
         settings = self._engine.settings
@@ -201,3 +210,9 @@ class Keeper:
                 activation.expire()
             except Refused:
                 continue  # somebody closed it
+
+
+async def _breathe(done: int, portion: int) -> None:
+    """Let others go on after each portion of what is to be done."""
+    if done % portion == 0:
+        await asyncio.sleep(0)

@@ -248,9 +248,12 @@ class Runner:
         current_scope.set(scope)
         activation = self._activation
         running = cast("RoundState", activation.state.round)
-        answer = activation.engine.app.agent.respond(
-            Session(journal), self._round(journal, running)
-        )
+        round_ = self._round(journal, running)
+        try:
+            answer = activation.engine.app.agent.respond(Session(journal), round_)
+        except StopIteration as error:
+            # Else it would look like a handler that has come to its end.
+            raise RuntimeError("the agent raised StopIteration") from error
         handler: Any = cast("Any", answer) if type(answer) is CoroutineType else answer.__await__()
         return handler, handler.send(None)
 
@@ -274,7 +277,7 @@ class Runner:
             self._leave(journal)
         except Exception:
             log.exception("a round could not be ended")
-            self._activation.drop("its round could not be ended")
+            self._activation.drop("its round could not be ended", again=True)
 
     def _conclude(self, journal: Journal, failure: BaseException | None) -> None:
         """How the round ends whose handler did not end well."""

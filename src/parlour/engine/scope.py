@@ -139,11 +139,21 @@ def _forget(waited_for: object) -> None:
         waited_for.cancel()
 
 
+def hide(task: asyncio.Task[Any] | None) -> None:
+    """Leave a task out of `asyncio.all_tasks()`; whoever made it ends it.
+
+    A handler that cancels what it finds there ends neither the engine nor other sessions.
+    """
+    if task is not None:
+        asyncio.tasks._unregister_task(task)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 def spawn(awaitable: Awaitable[T], scope: Scope) -> asyncio.Task[T]:
     """A branch of a handler: a task that has its own scope."""
     context = copy_context()
     context.run(current_scope.set, scope)
     task = asyncio.Task(_run(awaitable, scope), loop=asyncio.get_running_loop(), context=context)
+    hide(task)
     # One that is cancelled before it begins leaves nothing that was never awaited.
     task.add_done_callback(lambda _: discard(awaitable))
     return task

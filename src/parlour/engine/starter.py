@@ -14,6 +14,8 @@ from contextvars import Context
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
+from parlour.engine.scope import hide
+
 if TYPE_CHECKING:
     from parlour.engine.journal import Journal
     from parlour.engine.runner import Runner
@@ -47,7 +49,7 @@ class Starter:
         self._tasks += tasks
         for _ in range(tasks):
             # Its context is empty, so that no handler sees what is another's.
-            asyncio.Task(self._begin_all(), loop=self._loop, context=Context())
+            hide(asyncio.Task(self._begin_all(), loop=self._loop, context=Context()))
 
     async def _begin_all(self) -> None:
         task = asyncio.current_task()

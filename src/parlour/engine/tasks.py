@@ -24,7 +24,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any
 
-from parlour.engine.scope import Driven, Scope, current_scope, discard
+from parlour.engine.scope import Driven, Scope, current_scope, discard, hide
 
 if TYPE_CHECKING:
     from parlour.engine.run import Run
@@ -119,6 +119,7 @@ def _make_task(
     made.add_done_callback(lambda _: discard(coroutine))
     scope.task = made
     if not loose:
+        hide(made)
         scope.belong()
     return made
 

@@ -22,7 +22,7 @@ from msgspec import Raw
 
 from parlour.engine.frames import Place, app_place, name_of, stack_of
 from parlour.engine.places import Places
-from parlour.engine.scope import Driven, current_scope
+from parlour.engine.scope import Driven, current_scope, hide
 from parlour.errors import LimitExceeded, RoundDropped, RoundStopped, WrongThread
 from parlour.settings import Limits
 
@@ -354,6 +354,7 @@ class Bridge:
                 _fail(future, RoundStopped("the function was stopped"))
                 return
             task = asyncio.Task(run(), loop=self._loop)
+            hide(task)
             tasks = self._tasks if job is None else job.tasks
             tasks.add(task)
             if own is not None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from parlour.engine.scope import hide
 from parlour.errors import Diverged
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Turns:
         turn = Turn(self._loop.create_future(), place=place, ready=False)
         # It stands outside of the handler, so that what it does there is nobody's move.
         source = asyncio.Task(awaited, loop=self._loop, context=Context())
+        hide(source)
         try:
             return await self._wait_for(turn, source)
         finally:

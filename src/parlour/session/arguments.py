@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from numbers import Real
 from operator import index
@@ -85,6 +85,31 @@ def effect_name(name: object) -> str:
             "use another sign"
         )
     return name
+
+
+def plain_function(what: str, fn: object) -> None:
+    """Raise `TypeError` for what cannot be called."""
+    if callable(fn):
+        return
+    cure = "give the function itself and its arguments: `step(fetch, url)`"
+    if inspect.iscoroutine(fn):
+        fn.close()
+        raise TypeError(f"{what} is made of a function, not of a call of one; {cure}")
+    raise TypeError(f"{what} is made of a function, not of {_brief(fn)}; {cure}")
+
+
+def all_awaitable(what: str, branches: Sequence[Any]) -> Sequence[Any]:
+    """`branches`, each of which must be something to await; if one is not, none is begun."""
+    for branch in branches:
+        if inspect.isawaitable(branch):
+            continue
+        several = isinstance(branch, list | tuple | set)
+        for other in (*branches, *(cast("Sequence[Any]", branch) if several else ())):
+            if inspect.iscoroutine(other):
+                other.close()
+        cure = f"write `{what}(*branches)`" if several else "call the function, without `await`"
+        raise TypeError(f"{what} takes what can be awaited, not {_brief(branch)}; {cure}")
+    return branches
 
 
 def seconds(time: object) -> float | None:

@@ -38,9 +38,11 @@ from parlour.questions import Question
 from parlour.session.agent import File, Message
 from parlour.session.arguments import (
     Validator,
+    all_awaitable,
     complaint_of,
     effect_name,
     media_type,
+    plain_function,
     plain_text,
     whole_number,
 )
@@ -419,6 +421,7 @@ class Session(SessionBase):
         `retry` a number of attempts or a `Retry`. `show` makes it a `part` that the user sees: with
         True its name and its time, with "input", "output" or "all" its arguments and its result.
         """
+        plain_function("a step", fn)
         if show:
             return await self._shown_step(
                 fn,
@@ -436,7 +439,7 @@ class Session(SessionBase):
                 f"process=True wants a plain function, and {fn.__qualname__} is `async def`; a "
                 "step awaits it here without it"
             )
-        label = name or getattr(fn, "__name__", "step")
+        label = effect_name(name) or effect_name(getattr(fn, "__name__", "step"))
         policy = Retry(attempts=retry) if isinstance(retry, int) else retry or Retry(attempts=1)
 
         async def run() -> tuple[Raw, str]:
@@ -492,11 +495,11 @@ class Session(SessionBase):
 
         The first failure cancels the others and is raised.
         """
-        return await self._effects.gather(branches)
+        return await self._effects.gather(all_awaitable("gather", branches))
 
     async def race(self, *branches: Awaitable[T]) -> T:
         """The result of whichever branch is done first; the others are cancelled."""
-        return cast("T", await self._effects.race(branches))
+        return cast("T", await self._effects.race(all_awaitable("race", branches)))
 
     def now(self) -> dt.datetime:
         """The time in UTC, the same in a replay."""

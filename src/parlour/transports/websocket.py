@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import (
     Awaitable,
     Callable,
@@ -20,7 +21,8 @@ from types import coroutine
 from typing import Any
 
 from parlour.engine import Accepted, Commit, Engine, Subscription
-from parlour.errors import Refused, StoreError
+from parlour.engine.scope import hide
+from parlour.errors import Refused
 from parlour.events import Delta
 from parlour.transports.codecs import native
 from parlour.transports.codecs.native import (
@@ -76,24 +78,50 @@ class WebSocketEndpoint:
 
 
 class Flusher:
-    """Lets connections send once in a turn of the loop, by one callback for all of them."""
+    """Lets connections send once in a turn of the loop, by one task for all of them.
+
+    A connection whose socket is full keeps the task it was sent in, and the others get another: so
+    what a server's `send` finds as its task is one, and nobody else's.
+    """
 
     def __init__(self) -> None:
-        self._connections: list[Connection] = []
+        self._connections: deque[Connection] = deque()
+        self._flushes = False
 
     def add(self, connection: Connection) -> None:
-        if not self._connections:
-            # What is sent for many belongs to nobody's context, least of all to a handler's.
-            asyncio.get_running_loop().call_soon(self._flush, context=Context())
         self._connections.append(connection)
+        if not self._flushes:
+            self._begin()
 
-    def _flush(self) -> None:
-        connections, self._connections = self._connections, []
-        for connection in connections:
+    def _begin(self) -> None:
+        self._flushes = True
+        # What is sent for many belongs to nobody's context, least of all to a handler's.
+        loop = asyncio.get_running_loop()
+        hide(asyncio.Task(self._flush(), loop=loop, context=Context()))
+
+    async def _flush(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # What is added meanwhile is for the next turn.
+        for _ in range(len(self._connections)):
+            connection = self._connections.popleft()
             try:
-                connection.flush()
+                sending = connection.flush(task)
             except Exception:
                 log.exception("a connection could not be flushed")
+                continue
+            if sending is not None:
+                self._go_on()
+                await sending
+                return
+            if task.cancelling():
+                break
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._flushes = False
+        if self._connections:
+            self._begin()
 
 
 class Connection:
@@ -128,6 +156,9 @@ class Connection:
         self._attaching: dict[str, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._farewell: asyncio.TimerHandle | None = None
+        self._left = False
 
     # -- the engine's listener --------------------------------------------------------------
 
@@ -152,6 +183,12 @@ class Connection:
     # -- life -------------------------------------------------------------------------------
 
     async def run(self) -> None:
+        """Serve this client until it leaves, or is left: one that was cut off and does not read.
+
+        Whoever called must then end the socket.
+        """
+        self._task = asyncio.current_task()
+        hide(self._task)
         patience = self._engine.settings.limits.hello_seconds
         deadline = self._loop.call_later(patience, self._check_hello)
         try:
@@ -161,12 +198,18 @@ class Connection:
                     break
                 if self._ending is None:
                     self._take(message)
+        except asyncio.CancelledError:
+            if not self._left or self._task is None or self._task.uncancel():
+                raise
         finally:
             deadline.cancel()
+            if self._farewell is not None:
+                self._farewell.cancel()
             await self._let_go()
 
     async def _let_go(self) -> None:
-        self._ending = self._ending or (_GONE, "")
+        self._ending = (_GONE, "")
+        self._outbox.clear()
         tasks = [task for _, task in self._attached.values()] + list(self._tasks)
         for subscription, _ in self._attached.values():
             self._engine.unsubscribe(subscription)
@@ -180,7 +223,15 @@ class Connection:
         """Close the socket, after what is in the outbox."""
         if self._ending is None:
             self._ending = (code, reason)
+            seconds = self._engine.settings.limits.farewell_seconds
+            self._farewell = self._loop.call_later(seconds, self._leave)
             self._flush_soon()
+
+    def _leave(self) -> None:
+        """It was told to go and has not: nobody waits for what it does not read."""
+        if self._task is not None and not self._task.done():
+            self._left = True
+            self._task.cancel()
 
     def _check_hello(self) -> None:
         if not self._greeted:
@@ -212,44 +263,50 @@ class Connection:
             self._flushes = True
             self._flusher.add(self)
 
-    def flush(self) -> None:
-        """Send what is ready; while the socket is full, a task waits for it."""
+    def flush(self, task: asyncio.Task[None]) -> Awaitable[None] | None:
+        """Send what is ready, in `task`; while the socket is full, the rest of it to be awaited."""
         self._flushes = False
         if self._sending is not None:
-            return
-        outbox = self._outbox
+            return None
+        outbox, rest = self._outbox, None
         if outbox:
             text = outbox[0] if len(outbox) == 1 else "\n".join(outbox)
             outbox.clear()
-            self._begin({"type": "websocket.send", "text": text})
-        if self._ending is not None and self._sending is None and self._ending[0] != _GONE:
+            rest = self._begin({"type": "websocket.send", "text": text}, task)
+        if self._ending is not None and rest is None and self._ending[0] != _GONE:
             code, reason = self._ending
             self._ending = (_GONE, "")
-            self._begin({"type": "websocket.close", "code": code, "reason": reason})
-        if self._sending is None:
+            rest = self._begin({"type": "websocket.close", "code": code, "reason": reason}, task)
+        if rest is None:
             self._drained.set()
+        return rest
 
-    def _begin(self, message: MutableMapping[str, Any]) -> None:
+    def _begin(
+        self, message: MutableMapping[str, Any], task: asyncio.Task[None]
+    ) -> Awaitable[None] | None:
         try:
             sending = self._send(message).__await__()
             waited_for = next(sending)
         except StopIteration:
-            return
+            return None
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - its socket is gone
             self._lost(error)
-            return
-        self._sending = self._loop.create_task(_go_on(sending, waited_for))
-        self._sending.add_done_callback(self._sent)
+            return None
+        self._sending = task
+        return self._finish(sending, waited_for)
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
+    async def _finish(self, sending: Generator[Any, Any, None], waited_for: Any) -> None:
+        try:
+            await _go_on(sending, waited_for)
+        except Exception as error:  # noqa: BLE001 - its socket is gone
+            self._lost(error)
+        finally:
+            self._sent()
+
+    def _sent(self) -> None:
         self._sending = None
         self._waiting = sum(map(len, self._outbox))
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            self._lost(error)
-        elif self._outbox or self._ending is not None:
+        if self._outbox or (self._ending is not None and self._ending[0] != _GONE):
             self._flush_soon()
         if not self._outbox:
             self._drained.set()
@@ -264,10 +321,10 @@ class Connection:
 
     async def _pause(self) -> None:
         """Wait until what was read from the store has left."""
-        if self._outbox and self._sending is None:
-            self.flush()
-        if self._sending is not None:
+        if self._outbox or self._sending is not None:
             self._drained.clear()
+            if self._sending is None:
+                self._flush_soon()
             await self._drained.wait()
 
     def _refuse(self, refusal: Refused, session: str = "", command: str = "") -> None:
@@ -355,6 +412,7 @@ class Connection:
             self._refuse(Refused("too_many", "Too much at once.", 1.0), "", command)
             return None
         task = self._loop.create_task(coroutine)
+        hide(task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -396,12 +454,14 @@ class Connection:
             self._refuse(refusal, session)
             return
         task = self._loop.create_task(self._catch_up(subscription))
+        hide(task)
         self._attached[session] = (subscription, task)
 
     async def _catch_up(self, subscription: Subscription) -> None:
         try:
             await subscription.catch_up(self._pause)
-        except StoreError:
+        except Exception:
+            # Whatever it was, the client has a gap.
             log.exception("the past of session %s could not be read", subscription.session[:8])
             self._detach(subscription.session)
             self._refuse(
@@ -418,13 +478,8 @@ class Connection:
             self._engine.unsubscribe(subscription)
 
 
-async def _go_on(sending: Generator[Any, Any, None], waited_for: Any) -> None:
-    """Finish in a task what was begun outside of one and has to wait."""
-    await _go_on_from(sending, waited_for)
-
-
 @coroutine
-def _go_on_from(sending: Generator[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+def _go_on(sending: Generator[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
     while True:
         try:
             yield waited_for

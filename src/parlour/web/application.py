@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from parlour.app import App
 from parlour.engine import Engine
+from parlour.engine.scope import hide
 from parlour.errors import Refused, StoreError
 from parlour.settings import Settings
 from parlour.stores.address import files_for, is_shared, open_store, secret_for
@@ -111,6 +112,7 @@ class WebApplication:
         return self._engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hide(asyncio.current_task())
         if scope["type"] == "websocket":
             path: str = scope["path"].removeprefix(scope.get("root_path", ""))
             if path == "/ws" and self._endpoint is not None:

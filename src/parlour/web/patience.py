@@ -1,4 +1,4 @@
-"""A server's patience with who says nothing, or says it endlessly slowly."""
+"""A server's patience with who says nothing, says it endlessly slowly, or does not read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 def hurried(seconds: float) -> type[H11Protocol]:
@@ -43,3 +44,33 @@ def hurried(seconds: float) -> type[H11Protocol]:
                 self.transport.close()
 
     return Hurried
+
+
+def resolute(seconds: float) -> type[WebSocketsSansIOProtocol]:
+    """Uvicorn's WebSocket, which is cut off if it has not been closed after so many seconds.
+
+    A close waits until everything has been sent before it, which a client that does not read would
+    make last for ever.
+    """
+
+    class Resolute(WebSocketsSansIOProtocol):
+        _cut: asyncio.TimerHandle | None = None
+
+        async def run_asgi(self) -> None:
+            await super().run_asgi()
+            self._cut_off_soon()
+
+        def keepalive_timeout(self) -> None:
+            super().keepalive_timeout()
+            self._cut_off_soon()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._cut is not None:
+                self._cut.cancel()
+            super().connection_lost(exc)
+
+        def _cut_off_soon(self) -> None:
+            if self._cut is None and self in self.connections:
+                self._cut = self.loop.call_later(seconds, self.transport.abort)
+
+    return Resolute

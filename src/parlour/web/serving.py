@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -20,10 +21,11 @@ import uvicorn
 from uvicorn.supervisors import ChangeReload
 
 from parlour.app import App, load_app
+from parlour.engine.scope import hide
 from parlour.errors import AppNotLoaded
-from parlour.settings import Settings, load_settings
+from parlour.settings import Limits, Settings, load_settings
 from parlour.web.application import WebApplication
-from parlour.web.patience import hurried
+from parlour.web.patience import hurried, resolute
 
 log = logging.getLogger("parlour.web")
 
@@ -66,8 +68,7 @@ def serve(plan: ServePlan) -> None:
         config = _config(plan, "parlour.web.serving:application", factory=True)
         ChangeReload(config, target=_Ending(config).run, sockets=[listener]).run()
         return
-    patience = _settings(plan, app).limits.hello_seconds
-    server = _Server(_config(plan, build(plan, app), patience=patience))
+    server = _Server(_config(plan, build(plan, app), limits=_settings(plan, app).limits))
     server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(3)
@@ -143,7 +144,13 @@ class _Server(_Ending):
             self._captured_signals.clear()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().serve(sockets)
+        serving = asyncio.ensure_future(super().serve(sockets))
+        hide(serving)
+        while not serving.done():
+            # A handler that cancels all it finds does not end the server.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([serving])
+        serving.result()
         if self.started:
             # Everything is stored and closed. A handler that swallows its cancellation, or a thread
             # that never returns, must not keep the process.
@@ -153,15 +160,21 @@ class _Server(_Ending):
 
 
 def _config(
-    plan: ServePlan, app: WebApplication | str, *, patience: float = 0.0, factory: bool = False
+    plan: ServePlan,
+    app: WebApplication | str,
+    *,
+    limits: Limits | None = None,
+    factory: bool = False,
 ) -> uvicorn.Config:
     folder = Path(plan.app.partition(":")[0]).resolve().parent
+    # A reloading server hands its configuration to another process, which takes no such classes.
+    http: Any = "h11" if limits is None else hurried(limits.hello_seconds)
+    ws: Any = "websockets-sansio" if limits is None else resolute(limits.farewell_seconds)
     return uvicorn.Config(
         app,
         factory=factory,
-        # A reloading server hands its configuration to another process, which takes no such class.
-        http="h11" if factory else hurried(patience),
-        ws="websockets-sansio",
+        http=http,
+        ws=ws,
         ws_max_size=2 * 1024 * 1024,
         ws_per_message_deflate=False,
         ws_ping_interval=20.0,
