@@ -37,6 +37,11 @@ export class Follow {
     this.#ended.abort();
   }
 
+  /** Whether the reader is at the end. */
+  get follows(): boolean {
+    return this.#follows;
+  }
+
   toEnd(gently = false): void {
     this.#follows = true;
     const calm = gently && !matchMedia("(prefers-reduced-motion: reduce)").matches;
