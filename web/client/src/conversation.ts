@@ -38,6 +38,8 @@ export class Conversation {
   trouble: Trouble | null = null;
   /** What this client has sent: the type of each command, by its id. */
   readonly sent = new Map<string, Command["t"]>();
+  /** Why signals of this client were not taken, by the command's id. */
+  readonly refusedSignals = new Map<string, Trouble>();
   /** The id under which a new session is asked for. */
   opening = "";
 
@@ -78,8 +80,15 @@ export class Conversation {
     if (round) this.#send(this.outbox.add({ t: "stop", round }));
   }
 
-  signal(name: string, data?: unknown): void {
-    this.#send(this.outbox.add({ t: "signal", name, ...(data === undefined ? {} : { data }) }));
+  /** What is returned is the id of the command. */
+  signal(name: string, data?: unknown): string {
+    const outgoing = this.outbox.add({
+      t: "signal",
+      name,
+      ...(data === undefined ? {} : { data }),
+    });
+    this.#send(outgoing);
+    return outgoing.id;
   }
 
   close(): void {
@@ -154,6 +163,12 @@ export class Conversation {
         break;
       case "delta":
         if (!this.transcript.addDelta(frame)) this.#resync();
+        break;
+      case "part":
+        if (!this.transcript.addPart(frame)) this.#resync();
+        break;
+      case "progress":
+        this.transcript.addProgress(frame);
         break;
       case "live":
         this.#attaching = false;
@@ -240,6 +255,7 @@ export class Conversation {
     } else {
       this.outbox.drop(id);
       if (command.t === "answer") this.transcript.reject(command.question, message, id);
+      if (command.t === "signal") this.refusedSignals.set(id, { code, message });
     }
   }
 }

@@ -5,7 +5,7 @@ export type { Connection, ConnectionState } from "./connection";
 export type { Answer, Conversation, Trouble } from "./conversation";
 export { withDetour } from "./detour";
 export { type HttpOptions, overHttp } from "./http";
-export type { BotItem, Item, NoticeItem, QuestionItem, UserItem } from "./items";
+export type { BotItem, Item, NoticeItem, PartItem, QuestionItem, UserItem } from "./items";
 export type { Outgoing } from "./outbox";
 export { type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";
 export { memoryShelf, type Shelf, storageShelf } from "./shelf";

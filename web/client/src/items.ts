@@ -3,7 +3,7 @@
  * sees by identity what is new. `key` stays the same from the first sign of an item to its record.
  */
 
-import type { FileRef, Question, RoundStatus } from "./wire";
+import type { Action, Cost, FileRef, Question, RoundStatus } from "./wire";
 
 interface Shown {
   key: string;
@@ -25,6 +25,7 @@ export interface BotItem extends Shown {
   kind: "bot";
   text: string;
   files: FileRef[];
+  actions?: Action[];
   /** The round that says it, and its place therein; what else happens at that path stands with it. */
   round: number;
   path: string;
@@ -61,4 +62,23 @@ export interface NoticeItem extends Shown {
   error: string;
 }
 
-export type Item = UserItem | BotItem | QuestionItem | NoticeItem;
+/** A part of the bot's work, and the parts within it. Input and output are Markdown. */
+export interface PartItem extends Shown {
+  kind: "part";
+  /** It says nothing by itself. */
+  text: "";
+  round: number;
+  path: string;
+  name: string;
+  /** The app's own word for what it is. */
+  sort: string;
+  input: string;
+  output: string;
+  state: "running" | "done" | "failed" | "stopped";
+  /** When it ended, in Unix seconds. */
+  ended?: number;
+  cost?: Cost;
+  parts: PartItem[];
+}
+
+export type Item = UserItem | BotItem | QuestionItem | NoticeItem | PartItem;

@@ -20,16 +20,15 @@ export class Streams {
   add({ round, path, offset, text }: Delta): boolean {
     const key = streamKey(round, path);
     const known = this.#points.get(key) ?? 0;
-    let before = this.#streams.get(key)?.text ?? "";
-    if (offset < known) before = Array.from(before).slice(0, offset).join("");
-    this.#points.set(key, Math.min(offset, known) + length(text));
+    const grown = grow({ text: this.#streams.get(key)?.text ?? "", points: known }, offset, text);
+    this.#points.set(key, grown.points);
     const state = "streaming";
     this.#streams.set(key, {
       kind: "bot",
       key,
       round,
       path,
-      text: before + text,
+      text: grown.text,
       files: [],
       state,
     });
@@ -56,6 +55,18 @@ export class Streams {
 
 /** The key of the message at `path` of a round: the same while it is written and when it is there. */
 export const streamKey = (round: number, path: string): string => `b:${round}:${path}`;
+
+/** A text and how many code points it has, which is what offsets count. */
+export interface Grown {
+  text: string;
+  points: number;
+}
+
+/** The text from `offset` on is another one now. */
+export function grow({ text, points }: Grown, offset: number, more: string): Grown {
+  const kept = offset < points ? Array.from(text).slice(0, offset).join("") : text;
+  return { text: kept + more, points: Math.min(offset, points) + length(more) };
+}
 
 function length(text: string): number {
   let points = 0;

@@ -3,9 +3,10 @@
  * frames and changes; it sends nothing, shows nothing and reads no clock.
  */
 
-import type { BotItem, Item, NoticeItem, QuestionItem, UserItem } from "./items";
+import type { BotItem, Item, NoticeItem, PartItem, QuestionItem, UserItem } from "./items";
 import { Streams, streamKey } from "./streams";
-import type { Delta, Event, EventOf, Records } from "./wire";
+import type { Delta, Event, EventOf, PartDelta, Progress, Records } from "./wire";
+import { Work } from "./work";
 
 export class Transcript {
   /** All records until here are in. */
@@ -18,6 +19,8 @@ export class Transcript {
   /** How far this machine's clock is ahead of the server's, in seconds. */
   skew = 0;
   streams = new Streams();
+  /** The parts of what the round does, and how far they are. */
+  readonly work = new Work((part) => this.#show(part));
   /** Ids of commands that are in the log. */
   recorded = new Set<string>();
 
@@ -56,11 +59,21 @@ export class Transcript {
   goLive(): void {
     this.live = true;
     this.streams.clear();
+    this.work.clear();
   }
 
   /** Takes a `delta` frame. False: text before it is missing, attach again. */
   addDelta(delta: Delta): boolean {
     return this.#index.has(streamKey(delta.round, delta.path)) || this.streams.add(delta);
+  }
+
+  /** Takes a `part` frame. False: text before it is missing, attach again. */
+  addPart(delta: PartDelta): boolean {
+    return delta.round !== this.round || this.work.add(delta);
+  }
+
+  addProgress(progress: Progress): void {
+    if (progress.round === this.round) this.work.take(progress);
   }
 
   /** An answer was not taken; if its question still stands, it says why. */
@@ -83,6 +96,12 @@ export class Transcript {
         break;
       case "MessagesTaken":
         this.#take(({ seq: said = 0 }) => !!event.sources?.includes(said));
+        break;
+      case "PartBegun":
+        this.work.begin(event, this.round, when);
+        break;
+      case "PartEnded":
+        this.work.end(event, at);
         break;
       case "RoundFinished":
         this.#finish(event, when);
@@ -123,11 +142,13 @@ export class Transcript {
     else this.#add(item);
   }
 
-  #wrote({ text = "", files = [], path = "" }: EventOf<"MessageAdded">, when: When): void {
+  #wrote({ text = "", files = [], path = "", actions }: EventOf<"MessageAdded">, when: When): void {
     const named = streamKey(this.round, path);
     this.streams.drop(named);
     const key = path && !this.#index.has(named) ? named : `r:${when.seq}`;
-    this.#add({ kind: "bot", key, round: this.round, path, text, files, state: "whole", ...when });
+    const { round } = this;
+    const about = { round, path, text, files, ...(actions && { actions }) };
+    this.#add({ kind: "bot", key, ...about, state: "whole", ...when });
   }
 
   #asked(event: EventOf<"QuestionAsked">, when: When): void {
@@ -162,7 +183,14 @@ export class Transcript {
     for (const item of this.streams.end(event.round)) {
       if (status !== "done" && item.text) this.#add<BotItem>({ ...item, state: "unfinished" });
     }
+    this.work.finish(status === "diverged" ? "failed" : status);
     if (status !== "done") this.#notice(status, when, reason, error);
+  }
+
+  /** A part that stands in no other. */
+  #show(part: PartItem): void {
+    if (this.#index.has(part.key)) this.#change<PartItem>(part.key, part);
+    else this.#add(part);
   }
 
   #settle(number: number, state: QuestionItem["state"]): void {

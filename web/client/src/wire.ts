@@ -7,6 +7,29 @@ export interface FileRef {
   name: string;
   type?: string;
   size?: number;
+  /** What it shows, in words. */
+  alt?: string;
+  /** In pixels, so that its place is kept while it loads. */
+  width?: number;
+  height?: number;
+  /** How it is shown where its type alone does not say so. */
+  view?: "table" | "frame";
+  /** How many rows a table has, of which the file may hold the first. */
+  rows?: number;
+}
+
+/** A button under a message: pressed, it sends the signal. */
+export interface Action {
+  label: string;
+  signal: string;
+  data?: unknown;
+}
+
+export interface Cost {
+  input_tokens?: number;
+  output_tokens?: number;
+  amount?: number;
+  currency?: string;
 }
 
 export interface Limits {
@@ -66,6 +89,22 @@ export interface Delta {
   text: string;
 }
 
+/** A piece of what comes out of a part of the work. */
+export interface PartDelta extends Omit<Delta, "t"> {
+  t: "part";
+}
+
+/** How far the round is, or with a path a part of it. */
+export interface Progress {
+  t: "progress";
+  session: string;
+  round: number;
+  path?: string;
+  done: number;
+  total?: number;
+  text?: string;
+}
+
 export interface Ack {
   t: "ack";
   session: string;
@@ -82,7 +121,16 @@ export interface Refused {
   retry_after?: number;
 }
 
-export type ServerFrame = Hello | Records | Live | Delta | Ack | Refused | { t: "pong" };
+export type ServerFrame =
+  | Hello
+  | Records
+  | Live
+  | Delta
+  | PartDelta
+  | Progress
+  | Ack
+  | Refused
+  | { t: "pong" };
 
 // -- events -----------------------------------------------------------------------------------
 
@@ -121,6 +169,15 @@ export type Event =
       files?: FileRef[];
       path?: string;
       command?: string;
+      actions?: Action[];
+    }
+  | { type: "PartBegun"; path: string; name: string; kind?: string; input?: string }
+  | {
+      type: "PartEnded";
+      path: string;
+      status?: "done" | "failed" | "stopped";
+      output?: string;
+      cost?: Cost;
     }
   | { type: "RoundStarted"; round: number; cause?: string; source?: number }
   | {

@@ -66,3 +66,10 @@ export const logs = fc.array(round, { maxLength: 5 }).map((rounds) => {
   });
   return log;
 });
+
+export const begun = (path: string, name = "Search"): Event => ({ type: "PartBegun", path, name });
+export const ended = (path: string, output = ""): Event => ({
+  type: "PartEnded",
+  path: `${path}/end#1`,
+  output,
+});

@@ -99,7 +99,7 @@ export function FileList({ files }: { files: FileRef[] }) {
 
 const PICTURES = /^image\/(png|jpe?g|gif|webp|avif|bmp|svg\+xml)$/;
 
-function FileLink({ file }: { file: FileRef }) {
+export function FileLink({ file }: { file: FileRef }) {
   const { id, name, type = "", size: bytes = 0 } = file;
   const { tag } = useContext(Speech);
   const [broken, setBroken] = useState(false);
@@ -126,7 +126,7 @@ function FileLink({ file }: { file: FileRef }) {
 }
 
 /** Where a file is, if that is known yet: a user without a cookie has to fetch it with a token. */
-function useFileAddress(id: string): string | undefined {
+export function useFileAddress(id: string, view = ""): string | undefined {
   const { chat } = useSurroundings();
   const { token } = chat.client.connection;
   const address = fileAddress(chat.base, chat.conversation.session, id);
@@ -139,7 +139,7 @@ function useFileAddress(id: string): string | undefined {
     fetch(address, { headers, signal: end.signal })
       .then((answer) => answer.blob())
       .then((blob) => {
-        made = URL.createObjectURL(blob);
+        made = URL.createObjectURL(view === "frame" ? walled(blob) : blob);
         setOwn(made);
       })
       .catch(() => {}); // without a connection there is no file; the next time it is drawn
@@ -147,6 +147,16 @@ function useFileAddress(id: string): string | undefined {
       end.abort();
       URL.revokeObjectURL(made);
     };
-  }, [address, token]);
-  return token ? own : address;
+  }, [address, token, view]);
+  if (token) return own;
+  return view ? `${address}?view=${view}` : address;
+}
+
+/** A page as its server would send it: with a policy that keeps it from every host. */
+function walled(page: Blob): Blob {
+  const policy =
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
+    "img-src data: blob:; media-src data: blob:; font-src data:";
+  const meta = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${policy}">`;
+  return new Blob([meta, page], { type: "text/html" });
 }

@@ -9,6 +9,7 @@ import { Icon } from "./icons";
 import { useSurroundings } from "./surroundings";
 import { useTexts } from "./texts";
 import { Turn, UnderwayTurn } from "./turns";
+import { ProgressLine } from "./work";
 
 interface TranscriptProps {
   heading: string;
@@ -31,7 +32,7 @@ export function Transcript({ heading, follow, children }: TranscriptProps) {
 
   const { conversation } = chat;
   const { transcript, underway } = conversation;
-  const backlog = useBacklog(transcript, scroller);
+  const backlog = useBacklog(transcript, scroller, follow);
   const { items, live, round, streams, questions } = transcript;
   const working = round > 0 && live;
   const shown = items.length + underway.length;
@@ -48,9 +49,13 @@ export function Transcript({ heading, follow, children }: TranscriptProps) {
             aria-busy={streams.size > 0 || !live}
             aria-label={texts.messages}
           >
-            <Turns items={items.slice(backlog.from)} underway={underway} offline={!live} />
+            <Turns
+              items={items.slice(backlog.from, backlog.to)}
+              underway={underway}
+              offline={!live}
+            />
           </div>
-          {working && !questions.length && !streams.size && <Typing />}
+          {working && !questions.length && !streams.size && <Working />}
           {live && !working && !shown && !transcript.closed && (
             <div class="empty">
               <p class="greeting">{heading}</p>
@@ -95,6 +100,14 @@ function Turns({ items, underway, offline }: TurnsProps) {
       ))}
     </>
   );
+}
+
+/** What it does just now, where it says so; a part that is under way says so itself. */
+function Working() {
+  const { transcript } = useSurroundings().chat.conversation;
+  const progress = transcript.work.progress.get("");
+  if (progress && progress.done !== progress.total) return <ProgressLine progress={progress} />;
+  return transcript.work.busy ? null : <Typing />;
 }
 
 function Typing() {

@@ -2,6 +2,7 @@
 
 import type { BotItem, Item, NoticeItem, Outgoing, UserItem } from "@parlour/client";
 import { useContext } from "preact/hooks";
+import { Enclosed } from "./enclosed";
 import { FileList } from "./files";
 import { moment } from "./format";
 import { Markdown } from "./markdown/markdown";
@@ -9,6 +10,9 @@ import { memo } from "./memo";
 import { QuestionTurn } from "./question/turn";
 import { useSurroundings } from "./surroundings";
 import { fill, refusal, Speech, type Texts, useTexts } from "./texts";
+import { Part } from "./work";
+
+const NONE: never[] = [];
 
 interface TurnProps {
   item: Item;
@@ -24,6 +28,8 @@ export const Turn = memo(function Turn({ item, last }: TurnProps) {
       return <BotTurn item={item} />;
     case "question":
       return <QuestionTurn item={item} />;
+    case "part":
+      return <Part item={item} />;
     case "notice":
       return <NoticeTurn item={item} last={last} />;
   }
@@ -101,10 +107,12 @@ function BotTurn({ item }: { item: BotItem }) {
   return (
     <div class={streams ? "turn bot streaming" : "turn bot"} title={moment(item.at, tag)}>
       <Speaker name={texts.reply} />
-      <div class="prose" dir="auto">
-        <Markdown text={item.text} whole={!streams} />
-      </div>
-      <FileList files={item.files} />
+      {item.text && (
+        <div class="prose" dir="auto">
+          <Markdown text={item.text} whole={!streams} />
+        </div>
+      )}
+      <Enclosed files={item.files} actions={item.actions ?? NONE} />
       {item.state === "unfinished" && <p class="state">{texts.unfinished}</p>}
     </div>
   );

@@ -1,6 +1,6 @@
 /** A block of code: coloured when its highlighter is there, to be copied, to be wrapped. */
 
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Icon } from "../icons";
 import { useSurroundings } from "../surroundings";
@@ -47,7 +47,7 @@ function useColours(text: string, language: string, whole: boolean): ComponentCh
     if (!wanted) return;
     let current = true;
     void import("./highlight").then(({ highlight }) => {
-      if (current) setColoured({ of: text, nodes: highlight(text, language) });
+      if (current) setColoured({ of: text, nodes: highlight(text, language, h) });
     });
     return () => {
       current = false;

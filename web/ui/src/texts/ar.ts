@@ -123,4 +123,22 @@ export const ar: Texts = {
   reload: "إعادة التحميل",
   hasAnswered: "وصلت الإجابة.",
   needsYou: "هناك سؤال لك.",
+
+  // what a message brings, and the work
+  partInput: "المدخلات",
+  partOutput: "الناتج",
+  partRunning: "قيد التنفيذ",
+  partFailed: "فشل",
+  partStopped: "متوقف",
+  tokens: "{count} رمزًا",
+  download: "تنزيل",
+  downloadName: "تنزيل {name}",
+  enlarge: "تكبير",
+  close: "إغلاق",
+  show: "إظهار",
+  hide: "إخفاء",
+  rows: "{count} صفوف",
+  rowsOf: "أول {count} من أصل {total} صفوف",
+  notShown: "لا يمكن عرض هذا هنا.",
+  notDrawn: "لا يمكن رسم هذا النوع من الأشكال هنا.",
 };

@@ -126,4 +126,22 @@ export const de: Texts = {
   reload: "Neu laden",
   hasAnswered: "Die Antwort ist da.",
   needsYou: "Es gibt eine Frage an Sie.",
+
+  // what a message brings, and the work
+  partInput: "Eingabe",
+  partOutput: "Ergebnis",
+  partRunning: "Läuft",
+  partFailed: "Fehlgeschlagen",
+  partStopped: "Angehalten",
+  tokens: "{count} Token",
+  download: "Herunterladen",
+  downloadName: "{name} herunterladen",
+  enlarge: "Vergrößern",
+  close: "Schließen",
+  show: "Anzeigen",
+  hide: "Ausblenden",
+  rows: "{count} Zeilen",
+  rowsOf: "Die ersten {count} von {total} Zeilen",
+  notShown: "Das lässt sich hier nicht anzeigen.",
+  notDrawn: "Diese Art von Diagramm lässt sich hier nicht zeichnen.",
 };

@@ -121,4 +121,22 @@ export const en = {
   reload: "Reload",
   hasAnswered: "The answer is there.",
   needsYou: "There is a question for you.",
+
+  // what a message brings, and the work
+  partInput: "Input",
+  partOutput: "Output",
+  partRunning: "Working",
+  partFailed: "Failed",
+  partStopped: "Stopped",
+  tokens: "{count} tokens",
+  download: "Download",
+  downloadName: "Download {name}",
+  enlarge: "Enlarge",
+  close: "Close",
+  show: "Show",
+  hide: "Hide",
+  rows: "{count} rows",
+  rowsOf: "The first {count} of {total} rows",
+  notShown: "This cannot be shown here.",
+  notDrawn: "This kind of figure cannot be drawn here.",
 };

@@ -123,4 +123,22 @@ export const es: Texts = {
   reload: "Recargar",
   hasAnswered: "La respuesta está lista.",
   needsYou: "Hay una pregunta para usted.",
+
+  // what a message brings, and the work
+  partInput: "Entrada",
+  partOutput: "Resultado",
+  partRunning: "En curso",
+  partFailed: "Ha fallado",
+  partStopped: "Detenido",
+  tokens: "{count} tokens",
+  download: "Descargar",
+  downloadName: "Descargar {name}",
+  enlarge: "Ampliar",
+  close: "Cerrar",
+  show: "Mostrar",
+  hide: "Ocultar",
+  rows: "{count} filas",
+  rowsOf: "Las primeras {count} de {total} filas",
+  notShown: "No se puede mostrar aquí.",
+  notDrawn: "Este tipo de gráfico no se puede dibujar aquí.",
 };

@@ -125,4 +125,22 @@ export const fr: Texts = {
   reload: "Recharger",
   hasAnswered: "La réponse est là.",
   needsYou: "Il y a une question pour vous.",
+
+  // what a message brings, and the work
+  partInput: "Entrée",
+  partOutput: "Résultat",
+  partRunning: "En cours",
+  partFailed: "Échec",
+  partStopped: "Arrêté",
+  tokens: "{count} jetons",
+  download: "Télécharger",
+  downloadName: "Télécharger {name}",
+  enlarge: "Agrandir",
+  close: "Fermer",
+  show: "Afficher",
+  hide: "Masquer",
+  rows: "{count} lignes",
+  rowsOf: "Les {count} premières lignes sur {total}",
+  notShown: "Impossible d’afficher ceci ici.",
+  notDrawn: "Ce type de graphique ne peut pas être dessiné ici.",
 };

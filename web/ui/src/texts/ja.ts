@@ -124,4 +124,22 @@ export const ja: Texts = {
   reload: "再読み込み",
   hasAnswered: "回答が届きました。",
   needsYou: "あなたへの質問があります。",
+
+  // what a message brings, and the work
+  partInput: "入力",
+  partOutput: "出力",
+  partRunning: "実行中",
+  partFailed: "失敗",
+  partStopped: "停止",
+  tokens: "{count} トークン",
+  download: "ダウンロード",
+  downloadName: "{name} をダウンロード",
+  enlarge: "拡大",
+  close: "閉じる",
+  show: "表示",
+  hide: "隠す",
+  rows: "{count} 行",
+  rowsOf: "全 {total} 行のうち最初の {count} 行",
+  notShown: "ここでは表示できません。",
+  notDrawn: "この種類の図はここでは描けません。",
 };

@@ -123,4 +123,22 @@ export const zh: Texts = {
   reload: "重新加载",
   hasAnswered: "回答好了。",
   needsYou: "有一个问题需要您回答。",
+
+  // what a message brings, and the work
+  partInput: "输入",
+  partOutput: "输出",
+  partRunning: "进行中",
+  partFailed: "失败",
+  partStopped: "已停止",
+  tokens: "{count} 个词元",
+  download: "下载",
+  downloadName: "下载 {name}",
+  enlarge: "放大",
+  close: "关闭",
+  show: "显示",
+  hide: "隐藏",
+  rows: "{count} 行",
+  rowsOf: "共 {total} 行，显示前 {count} 行",
+  notShown: "无法在此显示。",
+  notDrawn: "无法在此绘制这种图表。",
 };

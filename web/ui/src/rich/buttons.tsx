@@ -1,0 +1,42 @@
+/** Buttons under a message: each sends its signal, and says so until that has arrived. */
+
+import type { Action } from "@parlour/client";
+import { useState } from "preact/hooks";
+import { useSurroundings } from "../surroundings";
+import { refusal, useTexts } from "../texts";
+
+export function Buttons({ actions }: { actions: Action[] }) {
+  const texts = useTexts();
+  const { chat, toEnd } = useSurroundings();
+  const [pressed, setPressed] = useState<{ id: string; place: number }>();
+  const { conversation } = chat;
+  const under = pressed && conversation.outbox.get(pressed.id);
+  const refused = pressed && conversation.refusedSignals.get(pressed.id);
+  const press = ({ signal, data }: Action, place: number) => {
+    setPressed({ id: conversation.signal(signal, data), place });
+    toEnd();
+  };
+  if (conversation.transcript.closed) return null;
+  return (
+    <div class="buttons">
+      <div class="row">
+        {actions.map((action, place) => (
+          <button
+            type="button"
+            class="secondary"
+            aria-busy={under && pressed?.place === place}
+            disabled={!!under}
+            onClick={() => press(action, place)}
+          >
+            {action.label}
+          </button>
+        ))}
+      </div>
+      {refused && (
+        <p class="problem" role="alert">
+          {refusal(texts, refused.code, refused.message)}
+        </p>
+      )}
+    </div>
+  );
+}
