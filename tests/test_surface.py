@@ -25,6 +25,8 @@ NAMES = [
     "EventHandler",
     "Figure",
     "File",
+    "Flow",
+    "FlowSession",
     "Html",
     "Image",
     "Limits",
@@ -97,20 +99,28 @@ SESSION = {
 }
 
 HEAVY = [
+    "dateparser",
     "httpx",
     "itsdangerous",
     "jsonschema_rs",
+    "mermaidx",
     "multiprocessing",
+    "numpy",
     "prompt_toolkit",
     "pydantic",
+    "rapidfuzz",
     "rich",
+    "scipy",
+    "sklearn",
     "sqlite3",
     "starlette",
+    "tokenizers",
     "typer",
     "unittest",
     "uvicorn",
     "uvloop",
     "websockets",
+    "yaml",
 ]
 
 

@@ -5,6 +5,7 @@ durable session. `App` is where to begin, `Session` is what its handlers get, `l
 script, and `parlour run` on the command line serves it.
 """
 
+from parlour.agents.flow import Flow, FlowSession
 from parlour.app import App
 from parlour.engine.local import EventHandler, LocalSession, Running, local
 from parlour.engine.rounds import Cost, OpenQuestion, RoundResult
@@ -59,6 +60,8 @@ __all__ = [
     "EventHandler",
     "Figure",
     "File",
+    "Flow",
+    "FlowSession",
     "Html",
     "Image",
     "Limits",

@@ -18,6 +18,8 @@
     ├── AskTimeout          nobody answered in time (also a TimeoutError)
     ├── IllegalEvent        a log holds an event that cannot stand there
     ├── AppNotLoaded        the app named on a command line or in `local` cannot be used
+    ├── FlowInvalid         a flow has mistakes that were found before it ran
+    ├── MissingExtra        a library is not installed that comes with an extra
     ├── BadSettings         parlour.toml or the environment holds a value that does not fit
     └── StoreError
         ├── StoreUnavailable  locked, read-only, full or unreachable; may work later
@@ -119,6 +121,19 @@ class IllegalEvent(ParlourError):
 
 class AppNotLoaded(ParlourError):
     """The app that was named cannot be loaded."""
+
+
+class FlowInvalid(ParlourError):
+    """A flow cannot be run as it is declared; names every mistake with its line."""
+
+    def __init__(self, flow: str, problems: list[str]) -> None:
+        self.problems = problems
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"the flow {flow!r} has {len(problems)} mistakes:\n{listed}")
+
+
+class MissingExtra(ParlourError, ImportError):
+    """A library is needed that is not installed."""
 
 
 class BadSettings(ParlourError):

@@ -396,6 +396,7 @@ class Conversation(RuleBasedStateMachine):
     def wait(self, seconds):
         self.now += seconds
         self.commit(*overdue(self.state, self.now))
+        self.commit(*next_round(self.state))
         assert overdue(self.state, self.now) == []
         assert self.state.due is None or self.state.due > self.now
 

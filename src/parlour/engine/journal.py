@@ -81,6 +81,11 @@ class Journal(Run):
         return self._activation.state.user
 
     @property
+    def began(self) -> float:
+        running = self._activation.state.round
+        return 0.0 if running is None else running.at
+
+    @property
     def place(self) -> Raw:
         running = self._activation.state.round
         return self._activation.state.place if running is None else running.place

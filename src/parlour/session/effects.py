@@ -76,6 +76,11 @@ class Effects(Protocol):
     def view(self) -> View: ...
 
     @property
+    def began(self) -> float:
+        """When the round began, in Unix seconds, as the log has it."""
+        ...
+
+    @property
     def place(self) -> Raw:
         """What the agent remembered of its own place when the round began; JSON."""
         ...

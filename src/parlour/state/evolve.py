@@ -151,7 +151,7 @@ def _signal_received(state: State, event: SignalReceived, at: float) -> State:
     )
 
 
-def _round_started(state: State, event: RoundStarted, _at: float) -> State:
+def _round_started(state: State, event: RoundStarted, at: float) -> State:
     seq = state.seq + 1
     source, queue = None, state.queue
     if event.source:
@@ -167,6 +167,7 @@ def _round_started(state: State, event: RoundStarted, _at: float) -> State:
         started=seq,
         base=state.view,
         place=state.place,
+        at=at,
     )
     return replace(
         state,

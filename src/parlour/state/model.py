@@ -188,6 +188,7 @@ class RoundState(Struct, frozen=True, kw_only=True, gc=False):
     taken: tuple[Pending, ...] = ()
     resumptions: int = 0
     place: Raw = Raw(b"null")
+    at: float = 0.0
 
 
 class Window(Struct, frozen=True, gc=False):

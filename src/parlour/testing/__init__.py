@@ -2,5 +2,14 @@
 
 from parlour.testing.clock import VirtualClock
 from parlour.testing.store_contract import StoreContract
+from parlour.testing.walking import Coverage, Stride, Walk, coverage, walk
 
-__all__ = ["StoreContract", "VirtualClock"]
+__all__ = [
+    "Coverage",
+    "StoreContract",
+    "Stride",
+    "VirtualClock",
+    "Walk",
+    "coverage",
+    "walk",
+]
