@@ -84,6 +84,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*(of_type(part) for part in get_args(hint)))
     if origin is tuple:
         return st.lists(of_type(get_args(hint)[0]), max_size=3).map(tuple)
+    if origin is dict:
+        return st.dictionaries(texts, of_type(get_args(hint)[1]), max_size=3)
     if isinstance(hint, type) and issubclass(hint, Struct):
         return structs(hint)
     plain: dict[Any, st.SearchStrategy[Any]] = {

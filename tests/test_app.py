@@ -8,7 +8,7 @@ import parlour
 from parlour.app import load_app
 from parlour.errors import AppNotLoaded
 
-CAUSES = ("open", "message", "signal", "stop", "close")
+CAUSES = ("open", "message", "signal", "feedback", "stop", "close")
 
 
 class Silent:
@@ -124,9 +124,9 @@ def test_an_app_has_a_title_and_may_have_settings():
     settings = parlour.Settings(idle_after=1.0)
 
     assert parlour.App().title == "Parlour"
-    assert parlour.App().settings is None
+    assert parlour.App().own_settings is None
     assert parlour.App(title="Desk", settings=settings).title == "Desk"
-    assert parlour.App(settings=settings).settings is settings
+    assert parlour.App(settings=settings).own_settings is settings
 
 
 # -- loading --------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from parlour.errors import (
     StepFailed,
     StepInterrupted,
 )
+from parlour.offers import Profile, Starter, UserKey, Visitor
 from parlour.session import (
     Action,
     Actions,
@@ -26,6 +27,7 @@ from parlour.session import (
     Audio,
     BlockingPart,
     BlockingSession,
+    Feedback,
     Figure,
     File,
     Html,
@@ -58,6 +60,7 @@ __all__ = [
     "Cost",
     "Diverged",
     "EventHandler",
+    "Feedback",
     "Figure",
     "File",
     "Flow",
@@ -72,6 +75,7 @@ __all__ = [
     "ParlourError",
     "Part",
     "Pdf",
+    "Profile",
     "Refused",
     "Reminder",
     "Retry",
@@ -81,11 +85,14 @@ __all__ = [
     "Session",
     "Settings",
     "SignalMessage",
+    "Starter",
     "StepFailed",
     "StepInterrupted",
     "Stream",
     "Table",
     "User",
+    "UserKey",
     "Video",
+    "Visitor",
     "local",
 ]

@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from parlour.agents.handlers import Handler, Handlers
-from parlour.errors import AppNotLoaded
+from parlour.agents.handlers import Handler
+from parlour.agents.profiles import Profiles
+from parlour.errors import AppNotLoaded, Refused
 from parlour.events import Cause
+from parlour.offers import Handling, Profile, Starter, UserKey, Visitor, starters_of, user_keys
 from parlour.session import Agent, Checked
+from parlour.session.preferences import Preferences
 from parlour.settings import Settings
 
 Broadcaster = Callable[[str, object, str], Awaitable[int]]
 """Sends a signal's name and data under a command's id to all sessions of one engine."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 _UNNAMED = "parlour_app"
 
 
-class App:
+class App(Handling):
     """A conversation's design.
 
     With an `agent` of some style it answers as that does; without one, by the functions that
     `on_open`, `on_message` and their likes decorate. `title` is what users see; `settings`
-    replaces those of parlour.toml for this app.
+    replaces those of parlour.toml for this app. `user_env` names the keys that each user brings,
+    which handlers read in `session.user_env`.
     """
 
     def __init__(
@@ -41,11 +46,18 @@ class App:
         *,
         title: str = "Parlour",
         settings: Settings | None = None,
+        user_env: Iterable[UserKey | str] = (),
     ) -> None:
+        super().__init__(agent)
         self.title = title
-        self.settings = settings
-        self._handlers = Handlers()
-        self._agent: Agent = self._handlers if agent is None else agent
+        self.own_settings = settings
+        """What replaces the settings of parlour.toml."""
+        self.user_env = user_keys(user_env)
+        self.preferences: Preferences[Any] | None = None
+        """What `settings` decorates, if anything."""
+        self._agents = Profiles(self._own)
+        self._profiles: dict[str, Profile] = {}
+        self._starters: Any = ()
         self._wakers: list[Handler] = []
         self._broadcasters: list[Broadcaster] = []
         if isinstance(agent, Checked):
@@ -54,7 +66,7 @@ class App:
     @property
     def agent(self) -> Agent:
         """What answers."""
-        return self._agent
+        return self._agents if self._profiles else self._own
 
     @property
     def wakers(self) -> tuple[Handler, ...]:
@@ -78,29 +90,76 @@ class App:
         command = id or uuid4().hex
         return sum([await send(name, data, command) for send in tuple(self._broadcasters)])
 
-    def on_open(self, handler: F) -> F:
-        """`handler(session)` runs when a session begins."""
-        return self._handle("open", handler)
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """What a user may choose from when a conversation begins, the usual one first."""
+        return tuple(self._profiles.values())
 
-    def on_message(self, handler: F) -> F:
-        """`handler(session, message)` answers what the user says."""
-        return self._handle("message", handler)
+    def profile(
+        self,
+        name: str,
+        agent: Agent | None = None,
+        *,
+        label: str = "",
+        description: str = "",
+        starters: Iterable[Starter | str] = (),
+    ) -> Profile:
+        """Another agent of this app, which users choose by its `label` when they begin.
 
-    def on_signal(self, handler: F) -> F:
-        """`handler(session, signal)` answers a named event from the page or the application."""
-        return self._handle("signal", handler)
+        It has hooks like the app's own, unless an `agent` is given. The first one is the usual
+        one. `name` stands in the log of each of its sessions: keep it when you change the label.
+        """
+        if name in self._profiles:
+            raise ValueError(f"there is a profile {name!r} already; give each its own name")
+        made = Profile(name, agent, label=label, description=description, starters=tuple(starters))
+        if isinstance(agent, Checked):
+            agent.check()
+        self._profiles[name] = made
+        self._agents.add(name, made.agent)
+        return made
 
-    def on_reminder(self, handler: F) -> F:
-        """`handler(session, reminder)` runs when the time of a `session.remind` has come."""
-        return self._handle("reminder", handler)
+    def profile_named(self, name: str) -> str:
+        """The name of the profile that is meant; "" is the usual one. Raises `Refused`."""
+        if name and name not in self._profiles:
+            raise Refused("invalid", "There is no such profile; choose another.")
+        return name or next(iter(self._profiles), "")
 
-    def on_stop(self, handler: F) -> F:
-        """`handler(session)` runs after the user has stopped a round."""
-        return self._handle("stop", handler)
+    def agent_of(self, profile: str) -> Agent:
+        """What answers in a session of that profile."""
+        return self._agents.agent_of(profile) if self._profiles else self._own
 
-    def on_close(self, handler: F) -> F:
-        """`handler(session)` runs when the session is closed, before it is."""
-        return self._handle("close", handler)
+    def causes_of(self, profile: str) -> frozenset[Cause]:
+        """What a session of that profile answers."""
+        return self._agents.causes_of(profile) if self._profiles else self._own.causes
+
+    def starters(self, source: F) -> F:
+        """`source()` or `source(visitor)` gives what a user may begin with: texts or `Starter`s.
+
+        It is asked each time somebody looks at the start of a conversation.
+        """
+        self._starters = source
+        return source
+
+    async def starters_for(self, visitor: Visitor) -> list[Starter]:
+        """What this visitor may begin with; nothing if that cannot be found out."""
+        profile = self._profiles.get(visitor.profile)
+        found = [] if profile is None else await profile.starters_for(visitor)
+        return found or await starters_of(self._starters, visitor)
+
+    def settings(self, kind: type[T]) -> type[T]:
+        """A class of what users may set: a dataclass, msgspec struct or pydantic model.
+
+        Each field has a default and becomes a field of the page's panel; handlers read them with
+        `session.settings(TheClass)`. Raises `TypeError` or `ValueError` for a class that no form
+        can be made of.
+        """
+        if self.preferences is not None:
+            raise ValueError(
+                f"the settings are {self.preferences.kind.__qualname__} already; an app has one "
+                "such class, with groups in it if it is large"
+            )
+        self.preferences = Preferences(kind)
+        return kind
 
     def on_wake(self, handler: F) -> F:
         """`handler(session)` rebuilds `session.local` whenever a session comes into memory.
@@ -109,15 +168,6 @@ class App:
         wake.
         """
         self._wakers.append(handler)
-        return handler
-
-    def _handle(self, cause: Cause, handler: F) -> F:
-        if self._agent is not self._handlers:
-            raise ValueError(
-                f"this app answers by {type(self._agent).__name__}, so on_{cause} would never run; "
-                f"put it there, or make the App without an agent"
-            )
-        self._handlers.add(cause, handler)
         return handler
 
 

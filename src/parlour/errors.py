@@ -20,6 +20,7 @@
     ├── AppNotLoaded        the app named on a command line or in `local` cannot be used
     ├── FlowInvalid         a flow has mistakes that were found before it ran
     ├── MissingExtra        a library is not installed that comes with an extra
+    ├── UserKeyMissing      a key that the user brings is not known now (also a KeyError)
     ├── BadSettings         parlour.toml or the environment holds a value that does not fit
     └── StoreError
         ├── StoreUnavailable  locked, read-only, full or unreachable; may work later
@@ -55,7 +56,16 @@ class Refused(ParlourError):
 
 
 class InvalidAnswer(ParlourError):
-    """An answer does not fit its question; the message is fit to show to the user."""
+    """An answer does not fit its question; the message is fit to show to the user.
+
+    `code` names what is wrong (docs/wire.md), with the `values` that belong into the sentence, so
+    that it can be said in the user's language; "" where only the message says it.
+    """
+
+    def __init__(self, message: str, code: str = "", **values: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.values = {name: str(value) for name, value in values.items()}
 
 
 class NotStorable(ParlourError, TypeError):
@@ -138,6 +148,25 @@ class MissingExtra(ParlourError, ImportError):
 
 class BadSettings(ParlourError):
     """parlour.toml or the environment holds something that is no valid setting."""
+
+
+class UserKeyMissing(ParlourError, KeyError):
+    """A key that the user brings is not here: not given yet, or the user is not connected.
+
+    Keys are kept in the user's browser only, and known here while it is connected. Let the round
+    fail with this, and the page asks for the key; or look with `session.user_env.get(name)` first.
+    """
+
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(
+            f"the user's key {name} is not here; it is known only while the user is connected and "
+            "has entered it. Read it with session.user_env.get where you can go on without"
+        )
+        self.name = name
+        self.label = label
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StoreError(ParlourError):

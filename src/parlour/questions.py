@@ -278,7 +278,7 @@ def _from_words(question: Question, text: str) -> Any:
             try:
                 return read_json(text.encode())
             except ValueError:
-                raise InvalidAnswer("Please fill in the form.") from None
+                raise InvalidAnswer("Please fill in the form.", "form") from None
         case _:
             return words
 
@@ -288,14 +288,15 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 
 def _number_from_words(words: str, *, integer: bool) -> float:
     if not integer and _THOUSANDS.fullmatch(words):
-        raise InvalidAnswer("Please write the number without a thousands separator.")
+        raise InvalidAnswer("Please write the number without a thousands separator.", "thousands")
     try:
         if "_" in words:
             raise ValueError
         return int(words) if integer else float(words.replace(",", "."))
     except ValueError:
-        kind = "a whole number" if integer else "a number"
-        raise InvalidAnswer(f"Please give {kind}.") from None
+        if integer:
+            raise InvalidAnswer("Please give a whole number.", "whole") from None
+        raise InvalidAnswer("Please give a number.", "number") from None
 
 
 def _confirmation_from_words(question: ConfirmQuestion, words: str) -> bool:
@@ -304,7 +305,12 @@ def _confirmation_from_words(question: ConfirmQuestion, words: str) -> bool:
         return True
     if folded in _NO or folded == question.no.casefold():
         return False
-    raise InvalidAnswer(f"Please answer {question.yes} or {question.no}.")
+    raise _neither(question)
+
+
+def _neither(question: ConfirmQuestion) -> InvalidAnswer:
+    yes, no = question.yes, question.no
+    return InvalidAnswer(f"Please answer {yes} or {no}.", "confirm", yes=yes, no=no)
 
 
 def _choice_from_words(question: ChoiceQuestion, words: str) -> Any:
@@ -323,7 +329,7 @@ def _find_option(question: ChoiceQuestion, words: str) -> str:
     if words.isascii() and words.isdigit() and 1 <= int(words[:9]) <= len(question.options):
         return question.options[int(words[:9]) - 1].value
     labels = ", ".join(option.label for option in question.options[:20])
-    raise InvalidAnswer(f"Please choose one of: {labels}.")
+    raise InvalidAnswer(f"Please choose one of: {labels}.", "one_of", options=labels)
 
 
 def _check(question: Question, given: Any) -> Any:
@@ -334,7 +340,7 @@ def _check(question: Question, given: Any) -> Any:
             return _check_number(question, given)
         case ConfirmQuestion():
             if not isinstance(given, bool):
-                raise InvalidAnswer(f"Please answer {question.yes} or {question.no}.")
+                raise _neither(question)
             return given
         case DateQuestion():
             return _check_date(question, given)
@@ -348,18 +354,17 @@ def _check(question: Question, given: Any) -> Any:
 
 def _check_text(question: TextQuestion, given: Any) -> str:
     if not isinstance(given, str):
-        raise InvalidAnswer("Please answer in words.")
+        raise InvalidAnswer("Please answer in words.", "words")
     if len(given.strip()) < question.min_length:
         least = question.min_length
-        raise InvalidAnswer(
-            "Please write something."
-            if least == 1
-            else f"Please write at least {least} characters."
-        )
+        if least == 1:
+            raise InvalidAnswer("Please write something.", "words")
+        raise InvalidAnswer(f"Please write at least {least} characters.", "longer", low=least)
     if question.max_length is not None and len(given) > question.max_length:
-        raise InvalidAnswer(f"Please write at most {question.max_length} characters.")
+        most = question.max_length
+        raise InvalidAnswer(f"Please write at most {most} characters.", "shorter", high=most)
     if question.pattern is not None and not _matches(question.pattern, given):
-        raise InvalidAnswer("That does not have the expected form.")
+        raise InvalidAnswer("That does not have the expected form.", "pattern")
     return given
 
 
@@ -374,22 +379,24 @@ def _matches(pattern: str, given: str) -> bool:
 
 def _check_number(question: NumberQuestion, given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise InvalidAnswer("Please give a number.")
+        raise InvalidAnswer("Please give a number.", "number")
     try:
         number: float = float(given)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InvalidAnswer("Please give a finite number.")
+        raise InvalidAnswer("Please give a finite number.", "number")
     if question.integer:
         number = int(given)
         if given != number:
-            raise InvalidAnswer("Please give a whole number.")
+            raise InvalidAnswer("Please give a whole number.", "whole")
     low, high = question.minimum, question.maximum
     if low is not None and number < low:
-        raise InvalidAnswer(f"Please give a number of at least {low:.15g}.")
+        bound = f"{low:.15g}"
+        raise InvalidAnswer(f"Please give a number of at least {bound}.", "at_least", low=bound)
     if high is not None and number > high:
-        raise InvalidAnswer(f"Please give a number of at most {high:.15g}.")
+        bound = f"{high:.15g}"
+        raise InvalidAnswer(f"Please give a number of at most {bound}.", "at_most", high=bound)
     return number
 
 
@@ -397,11 +404,13 @@ def _check_date(question: DateQuestion, given: Any) -> str:
     try:
         day = dt.date.fromisoformat(given)
     except (TypeError, ValueError):
-        raise InvalidAnswer("Please give a date like 2026-11-21.") from None
+        raise InvalidAnswer("Please give a date like 2026-11-21.", "date") from None
     if question.minimum is not None and day < question.minimum:
-        raise InvalidAnswer(f"Please give a date not before {question.minimum.isoformat()}.")
+        bound = question.minimum.isoformat()
+        raise InvalidAnswer(f"Please give a date not before {bound}.", "not_before", low=bound)
     if question.maximum is not None and day > question.maximum:
-        raise InvalidAnswer(f"Please give a date not after {question.maximum.isoformat()}.")
+        bound = question.maximum.isoformat()
+        raise InvalidAnswer(f"Please give a date not after {bound}.", "not_after", high=bound)
     return day.isoformat()
 
 
@@ -409,17 +418,19 @@ def _check_choice(question: ChoiceQuestion, given: Any) -> Any:
     values = [option.value for option in question.options]
     if not question.many:
         if given not in values:
-            raise InvalidAnswer("Please choose one of the options.")
+            raise InvalidAnswer("Please choose one of the options.", "one")
         return given
     if not isinstance(given, list):
-        raise InvalidAnswer("Please choose from the options.")
+        raise InvalidAnswer("Please choose from the options.", "one")
     picked: set[Any] = {item for item in given if isinstance(item, str)}  # pyright: ignore[reportUnknownVariableType]
     if len(picked) != len(given) or not picked <= set(values):  # pyright: ignore[reportUnknownArgumentType]
-        raise InvalidAnswer("Please choose from the options, each at most once.")
+        raise InvalidAnswer("Please choose from the options, each at most once.", "one")
     if len(picked) < question.minimum:
-        raise InvalidAnswer(f"Please choose at least {question.minimum}.")
+        least = question.minimum
+        raise InvalidAnswer(f"Please choose at least {least}.", "choose_least", low=least)
     if question.maximum is not None and len(picked) > question.maximum:
-        raise InvalidAnswer(f"Please choose at most {question.maximum}.")
+        most = question.maximum
+        raise InvalidAnswer(f"Please choose at most {most}.", "choose_most", high=most)
     return [value for value in values if value in picked]
 
 
@@ -457,18 +468,22 @@ def _validator(schema: bytes) -> Any:
 
 def _read_files(question: FileQuestion, files: Sequence[OfferedFile]) -> Raw:
     if len(files) < question.minimum:
-        raise InvalidAnswer(
-            "Please attach a file."
-            if question.minimum == 1
-            else f"Please attach at least {question.minimum} files."
-        )
+        least = question.minimum
+        if least == 1:
+            raise InvalidAnswer("Please attach a file.", "file")
+        raise InvalidAnswer(f"Please attach at least {least} files.", "files_least", low=least)
     if len(files) > question.maximum:
-        raise InvalidAnswer(f"Please attach at most {question.maximum}.")
+        most = question.maximum
+        raise InvalidAnswer(f"Please attach at most {most}.", "files_most", high=most)
     for file in files:
         if question.max_bytes is not None and file.size > question.max_bytes:
-            raise InvalidAnswer(f"{file.name} is larger than {question.max_bytes:,} bytes.")
+            limit = question.max_bytes
+            complaint = f"{file.name} is larger than {limit:,} bytes."
+            raise InvalidAnswer(complaint, "file_size", name=file.name, limit=limit)
         if question.accept and not any(_accepts(rule, file) for rule in question.accept):
-            raise InvalidAnswer(f"{file.name} is not one of {', '.join(question.accept)}.")
+            kinds = ", ".join(question.accept)
+            complaint = f"{file.name} is not one of {kinds}."
+            raise InvalidAnswer(complaint, "file_kind", name=file.name, kinds=kinds)
     return Raw(msgspec.json.encode([file.id for file in files]))
 
 

@@ -157,6 +157,7 @@ def load_settings(
             raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             raise BadSettings(f"{path.name} is not valid TOML: {error}") from error
+    raw.pop("looks", None)  # how the page looks is the web's business
     try:
         settings = msgspec.convert(raw, Settings)
     except msgspec.ValidationError as error:

@@ -13,7 +13,9 @@ from msgspec import UNSET, Raw
 
 from parlour.errors import Refused
 from parlour.events import (
+    SETTINGS,
     CostAdded,
+    FeedbackGiven,
     FileRef,
     MessageAdded,
     PartStreamed,
@@ -36,10 +38,13 @@ from parlour.transports.codecs.native import (
     AnswerFrame,
     AttachFrame,
     CloseFrame,
+    ConfigureFrame,
     DetachFrame,
     HelloFrame,
+    KeysFrame,
     OpenFrame,
     PingFrame,
+    RateFrame,
     SayFrame,
     SignalFrame,
     StopFrame,
@@ -85,6 +90,23 @@ FRAMES = [
     ),
     ('{"t":"close","session":"s","id":"c"}', CloseFrame(session="s", id="c")),
     ('{"t":"ping"}', PingFrame()),
+    (
+        '{"t":"hello","versions":[1],"env":{"KEY":"k"}}',
+        HelloFrame(versions=[1], env={"KEY": "k"}),
+    ),
+    (
+        '{"t":"open","id":"o","profile":"desk","settings":{"a":1}}',
+        OpenFrame(id="o", profile="desk", settings=Raw(b'{"a":1}')),
+    ),
+    (
+        '{"t":"rate","session":"s","id":"c","message":7,"rating":"up","reason":"yes"}',
+        RateFrame(session="s", id="c", message=7, rating="up", reason="yes"),
+    ),
+    (
+        '{"t":"configure","session":"s","id":"c","settings":{"a":1}}',
+        ConfigureFrame(session="s", id="c", settings=Raw(b'{"a":1}')),
+    ),
+    ('{"t":"keys","env":{"KEY":""}}', KeysFrame(env={"KEY": ""})),
 ]
 
 
@@ -303,6 +325,27 @@ def test_what_concerns_only_the_app_is_never_sent(several):
 def test_no_frame_names_the_user_or_what_the_operator_is_told(several):
     for event in shown(several)["records"]:
         assert not {"user", "detail", "again"} & set(event or ())
+
+
+def test_what_the_user_has_set_is_shown_and_the_keys_are_named_only():
+    event = VariableSet(name=SETTINGS, value=Raw(b'{"units":"metric"}'), command="c1")
+
+    assert shown([event])["records"] == [{"type": "SettingsChanged", "values": {"units": "metric"}}]
+    assert native.encode_keys(["B", "A"]) == '{"t":"keys","names":["A","B"]}'
+
+
+def test_a_rating_is_shown_without_what_the_app_makes_of_it():
+    event = FeedbackGiven(message=7, rating="down", reason="Wrong.", command="c", answered=True)
+
+    assert shown([event])["records"] == [
+        {
+            "type": "FeedbackGiven",
+            "message": 7,
+            "rating": "down",
+            "reason": "Wrong.",
+            "command": "c",
+        }
+    ]
 
 
 def test_the_logs_own_bytes_are_sent():

@@ -15,9 +15,11 @@ from parlour.events import (
     AnswerRejected,
     Button,
     ChangeNoticed,
+    ComponentShown,
     CostAdded,
     Event,
     EventDropped,
+    FeedbackGiven,
     FileRef,
     MessageAdded,
     MessagesTaken,
@@ -79,7 +81,7 @@ _SHOWN = (
 _BUTTON = Button(label="Book it", signal="book", data=Raw(b'{"room":7}'))
 
 FULL: tuple[Event, ...] = (
-    SessionOpened(user="u1", command="c1"),
+    SessionOpened(user="u1", command="c1", profile="desk"),
     MessageAdded(
         role="bot",
         text="Hallo 👋\n",
@@ -90,6 +92,8 @@ FULL: tuple[Event, ...] = (
         actions=(_BUTTON, Button(label="No", signal="no")),
     ),
     SignalReceived(name="ping", data=Raw(b'{"a":[1,null]}'), command="c3"),
+    FeedbackGiven(message=7, rating="down", reason="Wrong.", command="c11", answered=True),
+    ComponentShown(path="show:map#1", name="map", data=Raw(b'{"zoom":3}'), text="A map"),
     RoundStarted(round=2, cause="message", source=5, command="c4"),
     RoundResumed(round=2),
     RoundSurvived(round=2),
@@ -122,7 +126,9 @@ FULL: tuple[Event, ...] = (
     QuestionAnswered(
         question=12, value=Raw(b'["f1"]'), text="two files", files=_FILES, command="c8"
     ),
-    AnswerRejected(question=12, text="x", reason="No.", command="c9"),
+    AnswerRejected(
+        question=12, text="x", reason="No.", command="c9", code="at_least", values={"low": "3"}
+    ),
     QuestionClosed(question=12, reason="timeout"),
     TimerSet(path="sleep#1", due=1763726400.25),
     TimerFired(path="sleep#1"),
@@ -161,6 +167,8 @@ LEAST: tuple[Event, ...] = (
     SessionOpened(user="u1"),
     MessageAdded(role="user", text=""),
     SignalReceived(name="ping"),
+    FeedbackGiven(message=7),
+    ComponentShown(path="show:map#1", name="map"),
     RoundStarted(round=1, cause="open"),
     RoundResumed(round=1),
     RoundSurvived(round=1),
@@ -194,6 +202,14 @@ LEAST: tuple[Event, ...] = (
     SessionForked(origin="a1b2", seq=1),
     TitleSet(title=""),
 )
+
+OLDER: dict[str, Event] = {
+    "AnswerRejected.without-code.json": AnswerRejected(
+        question=12, text="x", reason="No.", command="c9"
+    ),
+    "SessionOpened.without-profile.json": SessionOpened(user="u1", command="c1"),
+}
+"""Shapes of releases that had fewer fields."""
 
 _OPTION = Option(value="a", label="A", description="the first")
 
@@ -237,6 +253,7 @@ def golden() -> dict[str, Event]:
     found: dict[str, Event] = {}
     for how, events in (("full", FULL), ("least", LEAST)):
         found |= {f"{type(event).__name__}.{how}.json": event for event in events}
+    found |= OLDER
     for kind, (full, least) in QUESTIONS.items():
         for how, question in (("full", full), ("least", least)):
             found[f"QuestionAsked.{kind}.{how}.json"] = QuestionAsked(
@@ -256,7 +273,7 @@ def golden_state() -> State:
     """A session in mid-round, with something in every field of its state."""
     started = StepStarted(path="step:pay#1", digest="00")
     log: list[Event] = [
-        SessionOpened(user="u1", command="c1"),
+        SessionOpened(user="u1", command="c1", profile="desk"),
         VariableSet(name="when", value=Raw(b'"2026-11-21"'), kind="date", command="c2"),
         MessageAdded(role="user", text="hello", files=_FILES, command="c3"),
         RoundStarted(round=1, cause="message", source=3),

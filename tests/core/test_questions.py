@@ -518,3 +518,29 @@ def test_what_was_accepted_is_accepted_again(question, value):
     with contextlib.suppress(InvalidAnswer):
         found = read_answer(question, None if value is None else Raw(value), "")
         assert read_answer(question, found, "") == found
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "code", "values"),
+    [
+        (TextQuestion(), "", "words", {}),
+        (TextQuestion(min_length=3), "a", "longer", {"low": "3"}),
+        (TextQuestion(max_length=3), "abcd", "shorter", {"high": "3"}),
+        (TextQuestion(pattern="x"), "y", "pattern", {}),
+        (NumberQuestion(), "x", "number", {}),
+        (NumberQuestion(integer=True), "1.5", "whole", {}),
+        (NumberQuestion(), "1,000", "thousands", {}),
+        (NumberQuestion(minimum=2), "1", "at_least", {"low": "2"}),
+        (NumberQuestion(maximum=2.5), "3", "at_most", {"high": "2.5"}),
+        (ConfirmQuestion(), "perhaps", "confirm", {"yes": "Yes", "no": "No"}),
+        (DateQuestion(), "x", "date", {}),
+        (FileQuestion(), "", "file", {}),
+        (FileQuestion(minimum=2, maximum=2), "", "files_least", {"low": "2"}),
+    ],
+)
+def test_why_an_answer_is_none_is_said_by_a_code_too(question, text, code, values):
+    with pytest.raises(InvalidAnswer) as invalid:
+        read_answer(question, None, text)
+
+    assert (invalid.value.code, invalid.value.values) == (code, values)
+    assert str(invalid.value)

@@ -13,14 +13,17 @@ from msgspec import Raw
 from parlour.errors import IllegalEvent, Refused
 from parlour.events import (
     EVENT_TYPES,
+    SETTINGS,
     Answer,
     AnswerRejected,
     Assign,
     ChangeNoticed,
     Close,
+    ComponentShown,
     CostAdded,
     Event,
     EventDropped,
+    FeedbackGiven,
     FileRef,
     MessageAdded,
     MessagesTaken,
@@ -30,6 +33,7 @@ from parlour.events import (
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    Rate,
     ReminderCame,
     ReminderCancelled,
     ReminderSet,
@@ -138,6 +142,7 @@ LEGAL = [
     (State(), OPENED),
     (IDLE, MessageAdded(role="user", text="hi")),
     (IDLE, SignalReceived(name="ping")),
+    (IDLE, FeedbackGiven(message=1, rating="up")),
     (IDLE, RoundStarted(round=1, cause="open")),
     (IDLE, VariableSet(name="a", value=Raw(b"1"))),
     (IDLE, VariableDeleted(name="a")),
@@ -145,6 +150,8 @@ LEGAL = [
     (RUNNING, MessageAdded(role="user", text="hi")),
     (RUNNING, MessageAdded(role="bot", text="hi", path="reply#1")),
     (RUNNING, SignalReceived(name="ping")),
+    (RUNNING, FeedbackGiven(message=1, rating="up", answered=True)),
+    (RUNNING, ComponentShown(path="show:map#1", name="map")),
     (RUNNING, RoundResumed(round=1)),
     (RUNNING, RoundSurvived(round=1)),
     (RUNNING, RoundFinished(round=1, status="done")),
@@ -973,3 +980,53 @@ def test_a_variable_set_from_outside_is_noticed_once_by_an_agent_that_wants_to_k
     assert waiting.queue[0].cause == "change"
     more = decide(waiting, Assign(id="c2", name="a", value=None), CHANGES, NOW)
     assert more == [VariableDeleted(name="a", command="c2")]
+
+
+# -- what users think, and what they set ----------------------------------------------------
+
+
+FEEDBACK = Rules(limits=Limits(queued_messages=1), causes=frozenset({"message", "feedback"}))
+
+
+def test_a_rating_is_recorded_and_waits_for_a_round_only_where_the_app_wants_it():
+    rate = Rate(id="c1", message=1, rating="down", reason="Wrong.")
+
+    assert decide(IDLE, rate, ALL, NOW) == [
+        FeedbackGiven(message=1, rating="down", reason="Wrong.", command="c1")
+    ]
+    events = decide(IDLE, rate, FEEDBACK, NOW)
+    following = going(IDLE, *events)
+    assert next_round(following) == [RoundStarted(round=1, cause="feedback", source=following.seq)]
+    assert following.recent.seq("c1") == following.seq
+    with pytest.raises(Refused, match="Too much is waiting"):
+        decide(following, msgspec.structs.replace(rate, id="c2"), FEEDBACK, NOW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"message": 0}, "invalid"),
+        ({"message": 10_000}, "invalid"),
+        ({"message": "1"}, "invalid"),
+        ({"rating": "great"}, "invalid"),
+        ({"reason": "\ud800"}, "invalid"),
+        ({"reason": "x" * 8193}, "too_large"),
+    ],
+)
+def test_a_rating_that_is_none_is_refused(fields, code):
+    rate = Rate(**{"id": "c1", "message": 1, "rating": "up"} | fields)
+
+    with pytest.raises(Refused) as refused:
+        decide(IDLE, rate, ALL, NOW)
+    assert refused.value.code == code
+
+
+def test_a_session_begins_with_its_profile_and_what_was_set():
+    assert open_session(
+        "u1", "open", frozenset({"open"}), profile="desk", settings=Raw(b'{"a":1}')
+    ) == [
+        SessionOpened(user="u1", command="open", profile="desk"),
+        VariableSet(name=SETTINGS, value=Raw(b'{"a":1}')),
+        RoundStarted(round=1, cause="open"),
+    ]
+    assert going(State(), SessionOpened(user="u1", profile="desk")).profile == "desk"

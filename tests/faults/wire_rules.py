@@ -13,7 +13,10 @@ from faults.history import History, Json
 
 PUBLIC = frozenset(
     {
+        "ComponentShown",
+        "FeedbackGiven",
         "SessionOpened",
+        "SettingsChanged",
         "MessageAdded",
         "RoundStarted",
         "RoundFinished",

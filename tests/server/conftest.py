@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from client import Client
 from live_server import LiveServer
+from talker import Talker
 
 
 def _no_noise(server: LiveServer) -> None:
@@ -77,5 +78,18 @@ def visit() -> Iterator[Callable[..., Client]]:
             clients.callback(client.leave)
             client.connect()
             return client
+
+        yield make
+
+
+@pytest.fixture
+def meet() -> Iterator[Callable[..., Talker]]:
+    """Makes visitors who have nothing but HTTP."""
+    with contextlib.ExitStack() as ends:
+
+        def make(server: LiveServer, **opening: object) -> Talker:
+            talker = Talker(server, **opening)
+            ends.callback(talker.http.close)
+            return talker
 
         yield make

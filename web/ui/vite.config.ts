@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { en } from "./src/texts/en";
 
 /** KaTeX brings its fonts in three formats; `typeset.ts` adds those that browsers of today take. */
 const withoutFontFaces: Plugin = {
@@ -11,11 +12,20 @@ const withoutFontFaces: Plugin = {
   },
 };
 
+/** The names of the chat's texts, against which an app's own are checked. */
+const namesOfTexts: Plugin = {
+  name: "names-of-texts",
+  generateBundle() {
+    const source = JSON.stringify(Object.keys(en));
+    this.emitFile({ type: "asset", fileName: "texts.json", source });
+  },
+};
+
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./",
   publicDir: "page",
-  plugins: [withoutFontFaces],
+  plugins: [withoutFontFaces, namesOfTexts],
   build: {
     outDir: "../../src/parlour/web/page",
     emptyOutDir: true,

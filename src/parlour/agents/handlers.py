@@ -14,7 +14,7 @@ from parlour.events import Cause
 from parlour.session import Round, Session, run_blocking
 
 Handler = Callable[..., Any]
-_WITH_MORE = ("message", "signal", "reminder")
+_WITH_MORE = ("message", "signal", "reminder", "feedback")
 """Causes whose handlers get what it is about besides the session."""
 
 
@@ -69,6 +69,8 @@ class Handlers:
             arguments = (round.signal,)
         elif cause == "reminder":
             arguments = (round.reminder,)
+        elif cause == "feedback":
+            arguments = (round.feedback,)
         if cause in self._plain:
             return run_blocking(session, handler, *arguments)
         answer: Awaitable[None] = handler(session, *arguments)

@@ -130,7 +130,7 @@ def chat(
         plan = ChatPlan(
             app=app,
             store=store,
-            settings=app.settings or _settings_beside(file_of(file)),
+            settings=app.own_settings or _settings_beside(file_of(file)),
             session=session,
             resume=lambda id_: _resume(file, store, id_),
         )

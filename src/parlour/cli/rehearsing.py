@@ -41,7 +41,7 @@ async def replay_sessions(
     """
     # What the code is seen to do is told here, and not as the errors of a running app.
     logging.getLogger("parlour").setLevel(logging.CRITICAL + 1)
-    settings = app.settings or load_settings(folder, os.environ)
+    settings = app.own_settings or load_settings(folder, os.environ)
     files = files_for(address)
     async with opened(address) as store:
         infos: AsyncIterable[SessionInfo] = sessions_of(store, None)

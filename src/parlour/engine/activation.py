@@ -33,6 +33,7 @@ from parlour.events import (
     FileRef,
     ProgressShown,
     QuestionClosed,
+    Rate,
     RoundFinished,
     Say,
     Signal,
@@ -107,6 +108,8 @@ def command_size(command: Command) -> int:
     match command:
         case Say():
             return _SMALL + len(command.text)
+        case Rate():
+            return _SMALL + len(command.reason)
         case Answer() | Signal() | Assign():
             value = command.data if isinstance(command, Signal) else command.value
             text = command.text if isinstance(command, Answer) else ""
@@ -253,7 +256,9 @@ class Activation:
                 done(refusal)
                 return
         try:
-            events = decide(state, command, engine.rules, engine.time())
+            events = decide(
+                state, command, engine.beginnings.rules_for(state.profile), engine.time()
+            )
         except Refused as refused:
             done(refused)
             return
@@ -302,8 +307,9 @@ class Activation:
         """End a session that nobody has used for long, unless it is at work. Raises `Refused`."""
         if self.gone or self._entries or self._inflight is not None or self.runner.works:
             return
+        rules = self.engine.beginnings.rules_for(self.state.profile)
         close = Close(id=f"expired-{secrets.token_hex(16)}", reason="expired")
-        caused = tuple(decide(self.state, close, self.engine.rules, self.engine.time()))
+        caused = tuple(decide(self.state, close, rules, self.engine.time()))
         self.commit(list(caused), close.id)
         self.runner.follow(caused)
 

@@ -27,7 +27,7 @@ async def broadcast(engine: Engine, name: str, data: Raw, command: str) -> int:
     the store cannot be read, or sessions are too busy for long.
     """
     check_command_id(command)
-    if "signal" not in engine.rules.causes:
+    if "signal" not in engine.app.agent.causes:
         raise Refused("unhandled", "This app takes no signals: it has no on_signal.")
     known: set[str] = set()
     places = asyncio.Semaphore(_AT_ONCE)

@@ -50,6 +50,7 @@ class Ends:
         while ids := [info.id async for info in sessions_of(self._engine.store, user)]:
             for session in ids:
                 count += await self.erase_from_store(session)
+        self._engine.keys.forget(user)
         await self._engine.store.erase_user(user)
         await self._engine.store.scrub()
         return count

@@ -19,6 +19,7 @@ from msgspec import Raw, structs
 
 from parlour.app import App
 from parlour.engine.activation import Accepted, Activation, Done, resolve
+from parlour.engine.beginnings import Beginnings
 from parlour.engine.broadcast import broadcast
 from parlour.engine.catalogue import Catalogue
 from parlour.engine.clock import Clock, SystemClock
@@ -27,6 +28,7 @@ from parlour.engine.ends import Ends
 from parlour.engine.fanout import Fanout, Listener, Subscription
 from parlour.engine.fork import fork_here, state_at
 from parlour.engine.keeper import TICK, Keeper
+from parlour.engine.keys import Keys
 from parlour.engine.reader import read_events
 from parlour.engine.reading import fold_session, read_history, read_records
 from parlour.engine.runner import Runner
@@ -42,13 +44,11 @@ from parlour.events import Answer, Close, Command, Delta, Record, Stop
 from parlour.session.values import encode_value
 from parlour.settings import Settings
 from parlour.state import (
-    Rules,
     Said,
     State,
     Window,
     check_command_id,
     decode_snapshot,
-    open_session,
 )
 from parlour.stores.files import Files
 from parlour.stores.store import Append, SessionInfo, Store
@@ -78,7 +78,7 @@ class Engine:
         self.app = app
         self.store = store
         self.files = files
-        self.settings = settings or app.settings or Settings()
+        self.settings = settings or app.own_settings or Settings()
         self.clock: Clock = clock or SystemClock()
         self.time, self.monotonic = self.clock.time, self.clock.monotonic
         self.stopping = False
@@ -86,7 +86,8 @@ class Engine:
         self.keeps = True
         """Whether the store keeps anything: where rounds are only played it never answers."""
         limits = self.settings.limits
-        self.rules = Rules(limits=limits, incoming=self.settings.incoming, causes=app.agent.causes)
+        self.keys = Keys(app.user_env)
+        self.beginnings = Beginnings(app, self.settings)
         self.committer = Committer(store)
         self.most_uncommitted = limits.uncommitted_bytes
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -182,16 +183,20 @@ class Engine:
 
     # -- commands ---------------------------------------------------------------------------
 
-    async def open(self, user: str, command: str) -> Accepted:
+    async def open(
+        self, user: str, command: str, *, profile: str = "", settings: Raw | None = None
+    ) -> Accepted:
         """A new session of `user`; the same `command` id again gives the same session.
 
-        Raises `Refused`.
+        `profile` is the app's that answers, "" the usual one; `settings` are what its panel begins
+        with. Raises `Refused`.
         """
         check_command_id(command)
         try:
             session = self.session_id(user, command)
         except UnicodeEncodeError:
             raise Refused("invalid", "A user's name is valid Unicode, without halves.") from None
+        profile = self.app.profile_named(profile)
         opening = self._opening.get(session)
         if opening is None:
             refusal = self.crowded()
@@ -201,10 +206,15 @@ class Engine:
             opening = self._opening[session] = asyncio.Task(
                 self._open(session, user, command), loop=self.loop, context=Context()
             )
-            opening.add_done_callback(lambda _: self._opening.pop(session, None))
+            self.beginnings.expect(session, profile, settings)
+            opening.add_done_callback(lambda _: self._opened(session))
             self.look_after(opening)
             return await asyncio.shield(opening)
         return structs.replace(await asyncio.shield(opening), repeated=True)
+
+    def _opened(self, session: str) -> None:
+        self._opening.pop(session, None)
+        self.beginnings.forget(session)
 
     async def _open(self, session: str, user: str, command: str) -> Accepted:
         future: asyncio.Future[Accepted] = self.loop.create_future()
@@ -238,7 +248,7 @@ class Engine:
             # Whoever asks for it again finds a session without records, and begins it.
             raise Refused("unavailable", "The server restarts; connect again.", 1.0)
         self._live[session] = activation
-        activation.begin(open_session(user, command, self.rules.causes), command, done)
+        activation.begin(self.beginnings.events(session, user, command), command, done)
 
     def lock(self, name: str) -> asyncio.Lock:
         """What is done under it is done by one at a time in this engine."""
@@ -482,7 +492,7 @@ class Engine:
             state = State(window=self._window, user=claim.user)
             activation = Activation(self, session, claim.epoch, state, 0)
             await run_wakers(self, activation)
-            activation.commit(open_session(claim.user, opened_by, self.rules.causes), opened_by)
+            activation.commit(self.beginnings.events(session, claim.user, opened_by), opened_by)
             return activation
         activation = Activation(self, session, claim.epoch, state, snapshot_seq)
         activation.owed = claim.due == 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -91,8 +91,16 @@ class Journal(Run):
         return self._activation.state.place if running is None else running.place
 
     @property
+    def profile(self) -> str:
+        return self._activation.state.profile
+
+    @property
     def local(self) -> dict[str, Any]:
         return self._activation.local
+
+    @property
+    def user_env(self) -> Mapping[str, str]:
+        return self._activation.engine.keys.of(self.user)
 
     def workspace(self) -> Path:
         return self._activation.engine.files.workspace(self._activation.id)
@@ -280,7 +288,7 @@ class Journal(Run):
             self._abandon(path)
             raise
         except Exception as error:  # noqa: BLE001 - a step may raise anything; it is recorded
-            raised, ended = error, _raised(path, digest, error)
+            raised, ended = error, self._raised(path, digest, error)
         finally:
             scope.aside -= 1
             scope.depth -= 1
@@ -502,10 +510,10 @@ class Journal(Run):
             self.waits.discard(path)
         return outcome
 
-
-def _raised(path: str, digest: str, error: Exception) -> StepRaised:
-    if isinstance(error, StepFailed):
-        kind, reason = error.type, error.reason
-    else:
-        kind, reason = type(error).__qualname__, describe(error)
-    return StepRaised(path=path, digest=digest, error=kind, reason=reason)
+    def _raised(self, path: str, digest: str, error: Exception) -> StepRaised:
+        if isinstance(error, StepFailed):
+            kind, reason = error.type, error.reason
+        else:
+            kind, reason = type(error).__qualname__, describe(error)
+        reason = self._activation.engine.keys.hide(self.user, reason)
+        return StepRaised(path=path, digest=digest, error=kind, reason=reason)

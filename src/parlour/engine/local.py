@@ -113,7 +113,10 @@ class AsyncLocalSession:
 
     async def opened(self, handler: EventHandler | None = None) -> RoundResult | None:
         """The round that opened the session, once it is done or waits; None if it has none."""
-        if "open" not in self._engine.rules.causes:
+        if (
+            "open"
+            not in self._engine.beginnings.rules_for(self._engine.app.profile_named("")).causes
+        ):
             return None
         async with aclosing(self._engine.records(self.id)) as records:
             async for record in records:
@@ -363,11 +366,13 @@ class AsyncRunning:
         A new session is returned when its `on_open` is done or waits for an answer.
         """
         if id is None:
+            self.engine.keys.keep_own(user)
             opened = await self.engine.open(user, uuid4().hex)
             session = AsyncLocalSession(self.engine, opened.session, user)
             await session.opened()
             return session
         await self.engine.authorise(id, user)
+        self.engine.keys.keep_own(user)
         return AsyncLocalSession(self.engine, id, user)
 
     async def threads(self, query: str = "", *, user: str = "local") -> list[ThreadInfo]:

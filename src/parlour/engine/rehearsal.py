@@ -125,7 +125,7 @@ class _Stage:
         await copy.fill(self._session, past, state)
         await asyncio.to_thread(self._bring_files, state)
         play = _Play(self._app.agent, self._session, state, status)
-        app = App(play, title=self._app.title)
+        app = App(play, title=self._app.title, user_env=self._app.user_env)
         for waker in self._app.wakers:
             app.on_wake(waker)
         engine = Engine(

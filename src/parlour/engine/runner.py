@@ -10,11 +10,14 @@ import asyncio
 import logging
 import math
 import secrets
+import traceback
 from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from parlour.engine.journal import Journal
 from parlour.engine.scope import Scope, current_scope, drive
@@ -26,6 +29,7 @@ from parlour.errors import (
     RoundStopped,
     SessionOver,
     Unwinding,
+    UserKeyMissing,
     describe,
 )
 from parlour.events import (
@@ -40,7 +44,7 @@ from parlour.events import (
     Status,
     TimerFired,
 )
-from parlour.session import Reminder, Round, Session, SignalMessage
+from parlour.session import Feedback, Reminder, Round, Session, SignalMessage
 from parlour.session.base import message_of
 from parlour.session.values import decode_value
 from parlour.state import Phase, RoundState, finish_round
@@ -52,6 +56,7 @@ log = logging.getLogger("parlour.engine")
 
 _UPDATED = "The bot was updated meanwhile and could not go on from here; please say it again."
 _GIVEN_UP = "This could not be completed; please try again."
+_KEY_MISSING = "This needs your {}. Enter it in the settings, then try again."
 _TOO_LONG = "This took too long and was ended."
 _SURVIVED_SECONDS = 60.0
 """A worker that has run a round for so long will hardly die of it."""
@@ -296,6 +301,9 @@ class Runner:
                     again=self._activation.engine.settings.on_divergence == "restart",
                     detail=describe(failure),
                 )
+            case UserKeyMissing():
+                log.info("session %s: %s", self._activation.id[:8], failure)
+                self._finish("failed", reason=_KEY_MISSING.format(failure.label))
             case asyncio.CancelledError():
                 self._finish("failed", error=self._report("the handler cancelled itself"))
             case _:
@@ -348,7 +356,7 @@ class Runner:
         source = running.source
         if source is None:
             return Round(number=running.number, cause=running.cause)
-        message = signal = reminder = work = None
+        message = signal = reminder = work = feedback = None
         match source.cause:
             case "message":
                 message = message_of(journal, source.said)
@@ -358,6 +366,8 @@ class Runner:
                 reminder = Reminder(name=source.name, data=decode_value(source.data, ""))
             case "work":
                 work = work_result(source)
+            case "feedback":
+                feedback = msgspec.json.decode(source.data, type=Feedback)
             case _:
                 pass
         return Round(
@@ -367,6 +377,7 @@ class Runner:
             signal=signal,
             reminder=reminder,
             work=work,
+            feedback=feedback,
         )
 
     # -- ending -----------------------------------------------------------------------------
@@ -457,10 +468,16 @@ class Runner:
         """Log for the operator; the id under which the user can name it."""
         number = secrets.token_hex(4)
         session = self._activation.id[:8]
+        keys, user = self._activation.engine.keys, self._activation.state.user
+        if keys.knows(user) and error is not None:
+            # A library's error may quote the key that it was given.
+            what = keys.hide(user, f"{what}\n{''.join(traceback.format_exception(error))}")
+            error = None
         log.error("error %s in session %s: %s", number, session, what, exc_info=error)
         return number
 
     def _reason(self, failure: BaseException) -> str:
         if self._activation.engine.settings.development:
-            return f"{type(failure).__name__}: {describe(failure)}"
+            words = f"{type(failure).__name__}: {describe(failure)}"
+            return self._activation.engine.keys.hide(self._activation.state.user, words)
         return ""

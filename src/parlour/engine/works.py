@@ -84,7 +84,7 @@ class Works:
 
     async def _outcome(self, number: int, work: Work) -> WorkEnded:
         engine = self._activation.engine
-        agent, limits = engine.app.agent, engine.settings.limits
+        agent, limits = engine.app.agent_of(self._activation.state.profile), engine.settings.limits
         try:
             if not isinstance(agent, Worker):
                 raise NotImplementedError(f"the app does no work beside its rounds: {work.name!r}")

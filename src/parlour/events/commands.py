@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
-from parlour.events.facts import CloseReason, FileRef
+from parlour.events.facts import CloseReason, FileRef, Rating
 
 
 class Say(Struct, frozen=True, kw_only=True, gc=False):
@@ -40,6 +40,15 @@ class Signal(Struct, frozen=True, kw_only=True, gc=False):
     data: Raw = Raw(b"null")
 
 
+class Rate(Struct, frozen=True, kw_only=True, gc=False):
+    """The user rates the bot's message at seq `message`; a later rating replaces it."""
+
+    id: str
+    message: int
+    rating: Rating = ""
+    reason: str = ""
+
+
 class Assign(Struct, frozen=True, kw_only=True, gc=False):
     """The application sets (or, with `value` None, deletes) a variable from outside."""
 
@@ -63,4 +72,4 @@ class Close(Struct, frozen=True, kw_only=True, gc=False):
     reason: CloseReason = "closed"
 
 
-Command = Say | Answer | Stop | Signal | Assign | Rename | Close
+Command = Say | Answer | Stop | Signal | Rate | Assign | Rename | Close

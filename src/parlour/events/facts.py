@@ -12,11 +12,17 @@ from msgspec import Raw, Struct
 from parlour.questions import Question
 
 Role = Literal["user", "bot"]
-Cause = Literal["open", "message", "signal", "reminder", "change", "work", "stop", "close"]
+Cause = Literal[
+    "open", "message", "signal", "reminder", "change", "work", "stop", "close", "feedback"
+]
+Rating = Literal["up", "down", ""]
 Status = Literal["done", "failed", "stopped", "diverged"]
 CloseReason = Literal["closed", "expired", "erased"]
 View = Literal["", "table", "frame"]
 PartStatus = Literal["done", "failed", "stopped"]
+
+SETTINGS = "parlour:settings"
+"""The variable that holds what the user has set in the app's panel."""
 
 
 class FileRef(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -63,10 +69,11 @@ class Event(
 
 
 class SessionOpened(Event, frozen=True, kw_only=True):
-    """The session exists and belongs to `user`."""
+    """The session exists and belongs to `user`; `profile` names which of the app's answers."""
 
     user: str
     command: str = ""
+    profile: str = ""
 
 
 class MessageAdded(Event, frozen=True, kw_only=True):
@@ -90,6 +97,28 @@ class SignalReceived(Event, frozen=True, kw_only=True):
     name: str
     data: Raw = Raw(b"null")
     command: str = ""
+
+
+class FeedbackGiven(Event, frozen=True, kw_only=True):
+    """The user thinks so of the bot's message at seq `message`; "" takes an earlier rating back.
+
+    `answered`: the app answers it with a round.
+    """
+
+    message: int
+    rating: Rating = ""
+    reason: str = ""
+    command: str = ""
+    answered: bool = False
+
+
+class ComponentShown(Event, frozen=True, kw_only=True):
+    """The bot shows a component of the app's own: `text` says the same where there is none."""
+
+    path: str
+    name: str
+    data: Raw = Raw(b"null")
+    text: str = ""
 
 
 class RoundStarted(Event, frozen=True, kw_only=True):
@@ -205,12 +234,17 @@ class QuestionAnswered(Event, frozen=True, kw_only=True):
 
 
 class AnswerRejected(Event, frozen=True, kw_only=True):
-    """What the user said does not answer the question, which stands; `reason` is shown."""
+    """What the user said does not answer the question, which stands; `reason` is shown.
+
+    `code` says the same for other languages, with the `values` that belong into the sentence.
+    """
 
     question: int
     text: str
     reason: str
     command: str = ""
+    code: str = ""
+    values: dict[str, str] = {}
 
 
 class QuestionClosed(Event, frozen=True, kw_only=True):
@@ -385,6 +419,8 @@ AnyEvent = (
     SessionOpened
     | MessageAdded
     | SignalReceived
+    | FeedbackGiven
+    | ComponentShown
     | RoundStarted
     | RoundResumed
     | RoundSurvived

@@ -6,6 +6,7 @@ Stands between the styles of agents, which use it, and the engine, which fills `
 from parlour.session.agent import (
     Agent,
     Checked,
+    Feedback,
     File,
     Message,
     Reminder,
@@ -42,6 +43,7 @@ __all__ = [
     "BlockingPart",
     "BlockingSession",
     "Checked",
+    "Feedback",
     "Figure",
     "File",
     "Html",

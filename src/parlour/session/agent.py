@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
-from parlour.events import Cause, FileRef, Role
+from parlour.events import Cause, FileRef, Rating, Role
 
 if TYPE_CHECKING:
     from parlour.session.handle import Session
@@ -73,10 +73,18 @@ class WorkResult(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Feedback(Struct, frozen=True, kw_only=True):
+    """What the user thinks of the message at seq `message`; "" takes an earlier rating back."""
+
+    message: int
+    rating: Rating = ""
+    reason: str = ""
+
+
 class Round(Struct, frozen=True, kw_only=True):
     """What an agent is to answer: a message, a signal, or the session's opening, stop or close.
 
-    Or a reminder that has come, work that is done, or variables that were set from outside.
+    Or a rating, a reminder that has come, work that is done, variables that were set from outside.
     """
 
     number: int
@@ -85,6 +93,7 @@ class Round(Struct, frozen=True, kw_only=True):
     signal: SignalMessage | None = None
     reminder: Reminder | None = None
     work: WorkResult | None = None
+    feedback: Feedback | None = None
 
 
 class Agent(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -15,6 +15,8 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from parlour.events import (
+    SETTINGS,
+    ComponentShown,
     CostAdded,
     FileRef,
     MessageAdded,
@@ -37,6 +39,7 @@ from parlour.session.arguments import (
 )
 from parlour.session.attachments import Enclosed, sorted_out
 from parlour.session.effects import Effects, Receipt
+from parlour.session.preferences import Preferences
 from parlour.session.values import decode_value, encode_value
 from parlour.state import Said
 
@@ -112,6 +115,28 @@ class SessionBase:
         return self._effects.session_id
 
     @property
+    def profile(self) -> str:
+        """The name of the profile that was chosen when the session was opened, "" without any."""
+        return self._effects.profile
+
+    @property
+    def user_env(self) -> Mapping[str, str]:
+        """The keys that this user brings, by the names in `App(user_env=…)`.
+
+        They are never stored, so they are known only while the user is connected: reading one
+        that is not raises `UserKeyMissing`. Read them inside of a `step`.
+        """
+        return self._effects.user_env
+
+    def settings(self, kind: type[T]) -> T:
+        """What the user has set in the app's panel, as the class that `@app.settings` decorates.
+
+        It may change while a round runs; the next effect after that sees it.
+        """
+        found = self._effects.view.variables.get(SETTINGS)
+        return Preferences(kind).read(None if found is None else found.value)
+
+    @property
     def local(self) -> dict[str, Any]:
         """A scratchpad for what cannot be stored; empty after a crash or a rest.
 
@@ -154,7 +179,11 @@ class SessionBase:
     def variables(self) -> dict[str, Any]:
         """All variables of this session, as a copy."""
         stored = self._effects.view.variables
-        return {name: decode_value(item.value, item.kind) for name, item in stored.items()}
+        return {
+            name: decode_value(item.value, item.kind)
+            for name, item in stored.items()
+            if name != SETTINGS
+        }
 
     @property
     def history(self) -> tuple[Message, ...]:
@@ -204,6 +233,16 @@ class SessionBase:
 
     def _record_title(self, title: str) -> Receipt:
         return self._effects.record("title", "", lambda path: TitleSet(title=title, path=path))
+
+    def _record_show(self, component: str, data: object, text: str) -> Receipt:
+        name = short_text("a component's name", component)
+        words = said(text) if text else ""
+        value, _ = encode_value(data)
+        return self._effects.record(
+            "show",
+            name,
+            lambda path: ComponentShown(path=path, name=name, data=value, text=words),
+        )
 
     def _record_set(self, name: str, value: object) -> Receipt:
         name = variable_name(name)

@@ -73,6 +73,9 @@ class BlockingSession(SessionBase):
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         self._now(lambda: self._show_progress(done, total, text))
 
+    def show(self, component: str, data: object = None, *, text: str = "") -> None:
+        self._now(lambda: self._record_show(component, data, text))
+
     def send_file(
         self,
         content: bytes | Path | str,

@@ -6,7 +6,7 @@ that handlers use. Every effect is journaled under a path made of `kind`, `name`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -71,6 +71,12 @@ class Effects(Protocol):
 
     @property
     def user(self) -> str: ...
+
+    @property
+    def profile(self) -> str: ...
+
+    @property
+    def user_env(self) -> Mapping[str, str]: ...
 
     @property
     def view(self) -> View: ...

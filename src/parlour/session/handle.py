@@ -111,6 +111,13 @@ class Session(SessionBase):
         """Show how far the work is; it is never stored, and goes with the round or its part."""
         self._show_progress(done, total, text)
 
+    def show(self, component: str, data: object = None, *, text: str = "") -> Receipt:
+        """Show a component of the app's own with `data`; see docs/looks.md.
+
+        `text` says the same in Markdown, for where no component can be shown.
+        """
+        return self._record_show(component, data, text)
+
     async def send_file(
         self,
         content: bytes | Path | str,

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from parlour.errors import InvalidAnswer, Refused
 from parlour.events import (
+    SETTINGS,
     Answer,
     AnswerRejected,
     Assign,
@@ -17,11 +18,14 @@ from parlour.events import (
     CloseReason,
     Command,
     Event,
+    FeedbackGiven,
     FileRef,
     MessageAdded,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
+    Rate,
+    Rating,
     ReminderCame,
     Rename,
     RoundFinished,
@@ -51,8 +55,12 @@ from parlour.storable import read_json, text_size
 _MAX_ID = 128
 _MAX_TITLE = 200
 
+_MAX_REASON = 8192
 
-def decide(state: State, command: Command, rules: Rules, now: float) -> list[Event]:  # noqa: PLR0911
+
+def decide(  # noqa: C901, PLR0911 - each command has its own function
+    state: State, command: Command, rules: Rules, now: float
+) -> list[Event]:
     """The events that `command` causes at time `now` (Unix seconds); the caller applies them.
 
     The caller has looked into `state.recent` for a repetition. Raises `Refused`: nothing happens.
@@ -72,6 +80,8 @@ def decide(state: State, command: Command, rules: Rules, now: float) -> list[Eve
             return _decide_stop(state, command, rules)
         case Signal():
             return _decide_signal(state, command, rules)
+        case Rate():
+            return _decide_rate(state, command, rules)
         case Assign():
             return _decide_assign(state, command, rules)
         case Rename():
@@ -80,9 +90,18 @@ def decide(state: State, command: Command, rules: Rules, now: float) -> list[Eve
             return _decide_close(state, command, rules)
 
 
-def open_session(user: str, command: str, causes: frozenset[Cause]) -> list[Event]:
-    """The first events of a session of `user`."""
-    events: list[Event] = [SessionOpened(user=user, command=command)]
+def open_session(
+    user: str,
+    command: str,
+    causes: frozenset[Cause],
+    *,
+    profile: str = "",
+    settings: Raw | None = None,
+) -> list[Event]:
+    """The first events of a session of `user`; `settings` are what was set in the panel before."""
+    events: list[Event] = [SessionOpened(user=user, command=command, profile=profile)]
+    if settings is not None:
+        events.append(VariableSet(name=SETTINGS, value=settings))
     if "open" in causes:
         events.append(RoundStarted(round=1, cause="open"))
     return events
@@ -189,7 +208,14 @@ def _decide_answer(state: State, command: Answer, rules: Rules, now: float) -> l
     except InvalidAnswer as error:
         shown = command.text or bytes(command.value or b"").decode(errors="replace")
         return [
-            AnswerRejected(question=seq, text=shown[:1000], reason=str(error), command=command.id)
+            AnswerRejected(
+                question=seq,
+                text=shown[:1000],
+                reason=str(error),
+                command=command.id,
+                code=error.code,
+                values=error.values,
+            )
         ]
     text = command.text or describe_answer(asked.question, value, offered)
     return [
@@ -227,6 +253,30 @@ def _decide_signal(state: State, command: Signal, rules: Rules) -> list[Event]:
     _check_json("A signal", command.data, rules.limits.value_bytes)
     _check_queue(state, rules)
     return [SignalReceived(name=command.name, data=command.data, command=command.id)]
+
+
+def _decide_rate(state: State, command: Rate, rules: Rules) -> list[Event]:
+    if type(command.message) is not int or not 0 < command.message <= state.seq:
+        raise Refused("invalid", "A message is rated by the number of its record.")
+    if command.rating not in get_args(Rating):
+        raise Refused("invalid", "A rating is up or down, or empty to take it back.")
+    size = text_size(command.reason)
+    if size < 0:
+        raise Refused("invalid", "A reason is text that is valid Unicode.")
+    if size > _MAX_REASON:
+        raise Refused("too_large", f"A reason may have {_MAX_REASON:,} bytes.")
+    answered = "feedback" in rules.causes
+    if answered:
+        _check_queue(state, rules)
+    return [
+        FeedbackGiven(
+            message=command.message,
+            rating=command.rating,
+            reason=command.reason,
+            command=command.id,
+            answered=answered,
+        )
+    ]
 
 
 def _decide_assign(state: State, command: Assign, rules: Rules) -> list[Event]:

@@ -15,9 +15,11 @@ from parlour.events import (
     AnswerRejected,
     Cause,
     ChangeNoticed,
+    ComponentShown,
     CostAdded,
     Event,
     EventDropped,
+    FeedbackGiven,
     MessageAdded,
     MessagesTaken,
     PartBegun,
@@ -110,6 +112,7 @@ def _opened(state: State, event: SessionOpened, _at: float) -> State:
         state,
         seq=state.seq + 1,
         user=event.user,
+        profile=event.profile,
         phase=Phase.IDLE,
         recent=_remember(state, event.command),
     )
@@ -149,6 +152,15 @@ def _signal_received(state: State, event: SignalReceived, at: float) -> State:
     return replace(
         state, seq=seq, queue=(*state.queue, pending), recent=_remember(state, event.command)
     )
+
+
+def _feedback_given(state: State, event: FeedbackGiven, at: float) -> State:
+    seq, queue = state.seq + 1, state.queue
+    if event.answered:
+        about = {"message": event.message, "rating": event.rating, "reason": event.reason}
+        said = Said(seq, "user", "", (), at)
+        queue = (*queue, Pending("feedback", said, "", Raw(msgspec.json.encode(about))))
+    return replace(state, seq=seq, queue=queue, recent=_remember(state, event.command))
 
 
 def _round_started(state: State, event: RoundStarted, at: float) -> State:
@@ -496,6 +508,8 @@ MOVES: Mapping[type[Event], Move] = {
     SessionOpened: Move(_NEW, _opened),
     MessageAdded: Move(_OPEN, _message_added),
     SignalReceived: Move(_OPEN, _signal_received),
+    FeedbackGiven: Move(_OPEN, _feedback_given),
+    ComponentShown: Move(_RUNNING, _effect),
     RoundStarted: Move(_IDLE, _round_started),
     RoundResumed: Move(_RUNNING, _round_resumed),
     RoundSurvived: Move(_RUNNING, _round_survived),

@@ -226,6 +226,7 @@ class State(Struct, frozen=True, kw_only=True, gc=False):
     window: Window = Window()
     seq: int = 0
     user: str = ""
+    profile: str = ""
     phase: Phase = Phase.NEW
     variables: dict[str, Stored] = {}
     used: int = 0

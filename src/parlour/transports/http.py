@@ -25,10 +25,11 @@ from parlour.transports.codecs.native import (
     ClientFrame,
     DetachFrame,
     HelloFrame,
+    KeysFrame,
     OpenFrame,
     PingFrame,
 )
-from parlour.transports.commands import command_of
+from parlour.transports.commands import command_of, open_for
 from parlour.transports.identity import Identity
 
 log = logging.getLogger("parlour.transports")
@@ -181,12 +182,16 @@ class Answers:
                     raise frame
                 case HelloFrame():
                     self._say(self._greet(frame))
+                case KeysFrame():
+                    user = self._known()
+                    self._engine.keys.keep(user, frame.env)
+                    self._say(native.encode_keys(self._engine.keys.of(user)))
                 case PingFrame():
                     self._say(native.PONG)
                 case AttachFrame() | DetachFrame():
                     raise Refused("invalid", "Here a session is followed by GET …/events.")
                 case OpenFrame():
-                    accepted = await self._engine.open(self._known(), frame.id)
+                    accepted = await open_for(self._engine, frame, self._known())
                     self._say(native.encode_ack(accepted.session, frame.id, accepted.seq))
                 case _:
                     command = command_of(self._engine, frame)
@@ -208,6 +213,7 @@ class Answers:
             user = self._identity.user_of(frame.resume) if frame.resume else None
             self._user = user or self._identity.new_user()
             token = self._identity.token(self._user)
+        self._engine.keys.keep(self._user, frame.env)
         return native.encode_hello(self._user, self._engine.settings.limits, token)
 
     def _known(self) -> str:

@@ -26,19 +26,15 @@ from parlour.errors import Refused
 from parlour.events import Delta
 from parlour.transports.codecs import native
 from parlour.transports.codecs.native import (
-    AnswerFrame,
     AttachFrame,
     ClientFrame,
-    CloseFrame,
     DetachFrame,
     HelloFrame,
+    KeysFrame,
     OpenFrame,
     PingFrame,
-    SayFrame,
-    SignalFrame,
-    StopFrame,
 )
-from parlour.transports.commands import CommandFrame, command_of
+from parlour.transports.commands import CommandFrame, command_of, open_for
 from parlour.transports.identity import Identity
 
 log = logging.getLogger("parlour.transports")
@@ -372,15 +368,17 @@ class Connection:
             self._user = self._identity.user_of(frame.resume) if frame.resume else None
             self._user = self._user or self._identity.new_user()
             token = self._identity.token(self._user)
+        try:
+            self._engine.keys.keep(self._user, frame.env)
+        except Refused as refusal:
+            self._refuse(refusal)
         self._greeted = True
         self._put(native.encode_hello(self._user, self._engine.settings.limits, token))
 
     def _do(self, frame: ClientFrame, user: str) -> None:
         match frame:
-            case SayFrame() | AnswerFrame() | StopFrame() | SignalFrame() | CloseFrame():
-                self._submit(frame, user)
             case OpenFrame():
-                self._spawn(self._open(frame.id, user), frame.id)
+                self._spawn(self._open(frame, user), frame.id)
             case AttachFrame():
                 self._attach_soon(frame.session, frame.after, user)
             case DetachFrame():
@@ -388,8 +386,20 @@ class Connection:
                 self._detach(frame.session)
             case PingFrame():
                 self._put(native.PONG)
+            case KeysFrame():
+                self._keep_keys(frame, user)
             case HelloFrame():
                 self._refuse(Refused("invalid", "Hello was said already."))
+            case _:
+                self._submit(frame, user)
+
+    def _keep_keys(self, frame: KeysFrame, user: str) -> None:
+        try:
+            self._engine.keys.keep(user, frame.env)
+        except Refused as refusal:
+            self._refuse(refusal)
+        else:
+            self._put(native.encode_keys(self._engine.keys.of(user)))
 
     def _submit(self, frame: CommandFrame, user: str) -> None:
         session = frame.session
@@ -434,9 +444,10 @@ class Connection:
         if task is not None:
             task.cancel()
 
-    async def _open(self, command: str, user: str) -> None:
+    async def _open(self, frame: OpenFrame, user: str) -> None:
+        command = frame.id
         try:
-            accepted = await self._engine.open(user, command)
+            accepted = await open_for(self._engine, frame, user)
         except Refused as refusal:
             self._refuse(refusal, "", command)
             return

@@ -28,6 +28,8 @@ from parlour.transports.http import STATUS, HttpEndpoint
 from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
 from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
 from parlour.web.assets import Assets
+from parlour.web.front import Front
+from parlour.web.looks import PLAIN, Dressed
 from parlour.web.office import Office
 from parlour.web.threads import Threads
 
@@ -67,7 +69,8 @@ class WebApplication:
     The engine lives as long as the ASGI lifespan. Within another application, which does not pass
     that on, `lifespan` is the other's: `Starlette(routes=[Mount("/chat", chat)],
     lifespan=chat.lifespan)`, and the same with FastAPI. `store` is an address like `memory:` or
-    `sqlite:///parlour.db`, `origins` are other sites whose pages may talk to this one.
+    `sqlite:///parlour.db`, `origins` are other sites whose pages may talk to this one, `looks` come
+    from `load_looks(folder)`.
     """
 
     def __init__(
@@ -77,8 +80,10 @@ class WebApplication:
         store: str = "sqlite:///parlour.db",
         settings: Settings | None = None,
         origins: Iterable[str] = (),
+        looks: Dressed = PLAIN,
     ) -> None:
         self._app = app
+        self._front = Front(app, looks, self._known_identity)
         self._store = store
         self._settings = settings
         self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
@@ -94,6 +99,7 @@ class WebApplication:
                 Route("/static/{name}", self._asset),
                 Route("/commands", self._commands, methods=["POST"]),
                 Route("/sessions/{session}/events", self._events),
+                *self._front.routes(),
                 Route("/files", self._upload, methods=["POST"]),
                 Route("/files/{session}/{file}", self._download),
                 Route("/healthz", self._health),
@@ -156,7 +162,8 @@ class WebApplication:
     # -- pages ------------------------------------------------------------------------------
 
     async def _page(self, request: Request) -> Response:
-        page = self._assets.page().replace("{{title}}", html.escape(self._app.title))
+        page = self._assets.page().replace("{{title}}", html.escape(self._front.title))
+        page = page.replace("{{icon}}", self._front.icon)
         response = Response(page, media_type="text/html", headers=_HEADERS)
         self._set_cookie(request, response)
         return response

@@ -7,6 +7,7 @@ that folder.
 from __future__ import annotations
 
 import gzip
+import json
 import mimetypes
 import re
 from functools import cache
@@ -42,6 +43,12 @@ class Asset(NamedTuple):
     lasts: bool
 
 
+def asset_of(content: bytes, kind: str, *, lasts: bool = False) -> Asset:
+    """Some bytes as they are served."""
+    tag = f'"{sha256(content).hexdigest()[:20]}"'
+    return Asset(content, gzip.compress(content, mtime=0), tag, kind, lasts)
+
+
 class Assets:
     """The files of a built chat. They are read once: they belong to the code that serves them."""
 
@@ -53,6 +60,11 @@ class Assets:
         """The page itself, with `{{title}}` where the app's name belongs."""
         page = self._folder.joinpath("index.html")
         return page.read_text(encoding="utf-8") if page.is_file() else NOT_BUILT
+
+    def text_names(self) -> frozenset[str]:
+        """The names of the texts that the chat itself says; none if it was not built."""
+        names = self._folder.joinpath("texts.json")
+        return frozenset(json.loads(names.read_text())) if names.is_file() else frozenset()
 
     def find(self, name: str) -> Asset | None:
         """One of the files that the page loads, by its name; None if there is none."""
@@ -67,6 +79,4 @@ class Assets:
         content = entry.read_bytes()
         suffix = name[name.rfind(".") :]
         kind = _KINDS.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        tag = f'"{sha256(content).hexdigest()[:20]}"'
-        lasts = _HASHED.search(name) is not None
-        return Asset(content, gzip.compress(content, mtime=0), tag, kind, lasts)
+        return asset_of(content, kind, lasts=_HASHED.search(name) is not None)

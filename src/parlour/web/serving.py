@@ -25,6 +25,7 @@ from parlour.engine.scope import hide
 from parlour.errors import AppNotLoaded
 from parlour.settings import Limits, Settings, load_settings
 from parlour.web.application import WebApplication
+from parlour.web.looks import load_looks
 from parlour.web.patience import hurried, resolute
 
 log = logging.getLogger("parlour.web")
@@ -83,12 +84,19 @@ def application() -> WebApplication:
 def build(plan: ServePlan, app: App) -> WebApplication:
     """The application that a plan asks for."""
     settings = _settings(plan, app)
-    return WebApplication(app, store=plan.store, settings=settings, origins=plan.origins)
+    folder = Path(plan.app.partition(":")[0]).resolve().parent
+    return WebApplication(
+        app,
+        store=plan.store,
+        settings=settings,
+        origins=plan.origins,
+        looks=load_looks(folder),
+    )
 
 
 def _settings(plan: ServePlan, app: App) -> Settings:
-    if app.settings is not None:
-        return app.settings
+    if app.own_settings is not None:
+        return app.own_settings
     folder = Path(plan.app.partition(":")[0]).resolve().parent
     settings = load_settings(folder, os.environ)
     return msgspec.structs.replace(settings, development=True) if plan.watch else settings

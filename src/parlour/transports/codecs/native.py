@@ -6,8 +6,8 @@ What is sent of events is the log's own bytes, wherever nothing in them concerns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -15,9 +15,12 @@ from msgspec.structs import replace
 
 from parlour.errors import Refused
 from parlour.events import (
+    SETTINGS,
     AnswerRejected,
+    ComponentShown,
     Delta,
     Event,
+    FeedbackGiven,
     MessageAdded,
     MessagesTaken,
     PartBegun,
@@ -34,6 +37,7 @@ from parlour.events import (
     TextStreamed,
     TitleSet,
     UnknownEvent,
+    VariableSet,
     encode_chunk,
     encode_event,
 )
@@ -55,10 +59,13 @@ class Frame(Struct, frozen=True, kw_only=True, tag_field="t"):
 class HelloFrame(Frame, frozen=True, kw_only=True, tag="hello"):
     versions: list[int]
     resume: str = ""
+    env: dict[str, str] = {}
 
 
 class OpenFrame(Frame, frozen=True, kw_only=True, tag="open"):
     id: str
+    profile: str = ""
+    settings: Raw | UnsetType = UNSET
 
 
 class AttachFrame(Frame, frozen=True, kw_only=True, tag="attach"):
@@ -99,9 +106,29 @@ class SignalFrame(Frame, frozen=True, kw_only=True, tag="signal"):
     data: Raw = Raw(b"null")
 
 
+class RateFrame(Frame, frozen=True, kw_only=True, tag="rate"):
+    session: str
+    id: str
+    message: Seq
+    rating: Literal["up", "down", ""] = ""
+    reason: str = ""
+
+
+class ConfigureFrame(Frame, frozen=True, kw_only=True, tag="configure"):
+    session: str
+    id: str
+    settings: Raw
+
+
 class CloseFrame(Frame, frozen=True, kw_only=True, tag="close"):
     session: str
     id: str
+
+
+class KeysFrame(Frame, frozen=True, kw_only=True, tag="keys"):
+    """Keys that the user brings; an empty one is forgotten."""
+
+    env: dict[str, str]
 
 
 class PingFrame(Frame, frozen=True, kw_only=True, tag="ping"):
@@ -117,7 +144,10 @@ ClientFrame = (
     | AnswerFrame
     | StopFrame
     | SignalFrame
+    | RateFrame
+    | ConfigureFrame
     | CloseFrame
+    | KeysFrame
     | PingFrame
 )
 
@@ -146,8 +176,17 @@ def _decode(line: str) -> ClientFrame | Refused:
 # -- records --------------------------------------------------------------------------------
 
 
-def _without_owner(_event: SessionOpened) -> bytes:
-    return b'{"type":"SessionOpened"}'
+def _without_owner(event: SessionOpened) -> bytes:
+    return encode_event(replace(event, user="", command="")).replace(b',"user":""', b"", 1)
+
+
+def _as_given(event: FeedbackGiven) -> bytes:
+    return encode_event(replace(event, answered=False))
+
+
+def _as_set(event: VariableSet) -> bytes:
+    """What the user has set is for the user, unlike the app's own variables."""
+    return b'{"type":"SettingsChanged","values":' + bytes(event.value) + b"}"
 
 
 def _without_detail(event: RoundFinished) -> bytes:
@@ -157,6 +196,8 @@ def _without_detail(event: RoundFinished) -> bytes:
 PUBLIC: Mapping[type[Event], Callable[[Any], bytes]] = {
     SessionOpened: _without_owner,
     MessageAdded: encode_event,
+    ComponentShown: encode_event,
+    FeedbackGiven: _as_given,
     RoundStarted: encode_event,
     RoundFinished: _without_detail,
     QuestionAsked: encode_event,
@@ -205,6 +246,8 @@ def encode_shown(
 
 def shown(event: Event | UnknownEvent) -> bytes:
     """An event as users see it; JSON null if it is not for them."""
+    if type(event) is VariableSet and event.name == SETTINGS:
+        return _as_set(event)
     encode = PUBLIC.get(type(event))  # type: ignore[arg-type]
     return b"null" if encode is None else encode(event)
 
@@ -292,6 +335,10 @@ def encode_hello(user: str, limits: Limits, resume: str) -> str:
 
 def encode_live(session: str, seq: int) -> str:
     return f'{{"t":"live","session":"{session}","upto":{seq}}}'
+
+
+def encode_keys(names: Iterable[str]) -> str:
+    return _encoder.encode({"t": "keys", "names": sorted(names)}).decode()
 
 
 PONG = '{"t":"pong"}'

@@ -131,10 +131,12 @@ async def _find(engine: Engine, plan: ChatPlan) -> str:
             f"there is no session {plan.session} in {plan.store}; "
             "`parlour sessions ls` lists those that are",
         ) from None
+    engine.keys.keep_own(plan.user)
     return session
 
 
 async def _open(engine: Engine, user: str) -> str:
+    engine.keys.keep_own(user)
     return (await engine.open(user, uuid4().hex)).session
 
 
