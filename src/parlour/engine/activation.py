@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from parlour.engine.commit import Commit
+from parlour.engine.outcome import SMALL, Accepted, Done, command_size
 from parlour.engine.runner import Runner
 from parlour.engine.works import OWED, Works
 from parlour.errors import Refused, RoundDropped, SessionOver, StoreError, StoreUnavailable
 from parlour.events import (
-    Answer,
-    Assign,
     Close,
     Command,
     Delta,
@@ -33,10 +32,7 @@ from parlour.events import (
     FileRef,
     ProgressShown,
     QuestionClosed,
-    Rate,
     RoundFinished,
-    Say,
-    Signal,
     UserVariableSet,
     encode_chunk,
     encode_events,
@@ -57,41 +53,16 @@ if TYPE_CHECKING:
     from parlour.engine.engine import Engine
 
 
-class Accepted(Struct, frozen=True):
-    """A command is durable; `seq` is its first record, `repeated` tells that it was known."""
-
-    session: str
-    seq: int
-    repeated: bool = False
-
-
 Parcel = tuple[FileRef, bytes | Path]
 """A file that a session is to have, and where its bytes are."""
 
-Done = Callable[[Accepted | Refused], None]
-"""Gets the outcome of a command, on the event loop, when it is durable."""
 
 log = logging.getLogger("parlour.engine")
 
-_SMALL = 256
 _IDLE, _CLOSED = Phase.IDLE, Phase.CLOSED
 _DOUBT_SECONDS = 5.0
 """How long a store may take to say whether it knows a command."""
 _UNAVAILABLE = "The message could not be stored and was not accepted; try again in a moment."
-
-
-def resolve(future: asyncio.Future[Accepted]) -> Done:
-    """Have a command's outcome settle a future."""
-
-    def done(outcome: Accepted | Refused) -> None:
-        if future.done():
-            return
-        if isinstance(outcome, Refused):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-    return done
 
 
 class _Waiter(Struct, frozen=True):
@@ -101,21 +72,6 @@ class _Waiter(Struct, frozen=True):
     call: Done
     command: str
     repeated: bool
-
-
-def command_size(command: Command) -> int:
-    """About how many bytes the records have that a command causes."""
-    match command:
-        case Say():
-            return _SMALL + len(command.text)
-        case Rate():
-            return _SMALL + len(command.reason)
-        case Answer() | Signal() | Assign():
-            value = command.data if isinstance(command, Signal) else command.value
-            text = command.text if isinstance(command, Answer) else ""
-            return _SMALL + len(text) + (0 if value is None else len(bytes(value)))
-        case _:
-            return _SMALL
 
 
 class Activation:
@@ -321,7 +277,7 @@ class Activation:
 
     # -- recording --------------------------------------------------------------------------
 
-    def commit(self, events: list[Event], command: str = "", *, size: int = _SMALL) -> int:
+    def commit(self, events: list[Event], command: str = "", *, size: int = SMALL) -> int:
         """Apply events and hand them to the next batch; the seq of the first.
 
         If that leaves the session idle and something waits, its round starts with them. `size` is

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from parlour.engine.activation import Accepted
 from parlour.engine.fork import check_number, fork_session
+from parlour.engine.outcome import Accepted
 from parlour.errors import Refused, StoreError
 from parlour.events import FileRef, MessageAdded, Say
 from parlour.state import check_command_id

@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from parlour.engine.activation import Accepted
 from parlour.engine.branching import branch_here
+from parlour.engine.outcome import Accepted
 from parlour.engine.standing import Standing, read_standing
 from parlour.engine.wording import fold_text, said_in, words_of
 from parlour.errors import Refused, StoreError

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from msgspec import Raw, structs
 
 from parlour.app import App
-from parlour.engine.activation import Accepted, Activation, Done, resolve
+from parlour.engine.activation import Activation
 from parlour.engine.beginnings import Beginnings
 from parlour.engine.broadcast import broadcast
 from parlour.engine.catalogue import Catalogue
@@ -29,6 +29,7 @@ from parlour.engine.fanout import Fanout, Listener, Subscription
 from parlour.engine.fork import fork_here, state_at
 from parlour.engine.keeper import TICK, Keeper
 from parlour.engine.keys import Keys
+from parlour.engine.outcome import Accepted, Done, resolve
 from parlour.engine.reader import read_events
 from parlour.engine.reading import fold_session, read_history, read_records
 from parlour.engine.runner import Runner

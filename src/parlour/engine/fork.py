@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from parlour.engine.activation import Accepted
+from parlour.engine.outcome import Accepted
 from parlour.engine.reading import fold_session
 from parlour.errors import Refused, StoreError
 from parlour.events import (

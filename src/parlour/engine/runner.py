@@ -50,7 +50,8 @@ from parlour.session.values import decode_value
 from parlour.state import Phase, RoundState, finish_round
 
 if TYPE_CHECKING:
-    from parlour.engine.activation import Accepted, Activation
+    from parlour.engine.activation import Activation
+    from parlour.engine.outcome import Accepted
 
 log = logging.getLogger("parlour.engine")
 

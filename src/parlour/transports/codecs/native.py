@@ -26,7 +26,6 @@ from parlour.events import (
     PartBegun,
     PartEnded,
     PartStreamed,
-    ProgressShown,
     QuestionAnswered,
     QuestionAsked,
     QuestionClosed,
@@ -310,7 +309,7 @@ def encode_delta(session: str, delta: Delta) -> str:
             frame = _Delta(session, delta.round, delta.path, delta.offset, delta.text)
         case PartStreamed():
             frame = _Part(session, delta.round, delta.path, delta.offset, delta.text)
-        case ProgressShown():
+        case _:
             frame = _Progress(session, delta.round, delta.path, delta.done, delta.total, delta.text)
     return _encoder.encode(frame).decode()
 
