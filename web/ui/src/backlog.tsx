@@ -74,7 +74,7 @@ export function useBacklog(
     if (place && height.current && grows && !follows) {
       place.scrollTop += place.scrollHeight - height.current;
     }
-    height.current = place?.scrollHeight ?? 0;
+    height.current = 0;
   });
   const again = to < total || from > goal;
   useEffect(() => {
