@@ -18,6 +18,7 @@ from parlour.agents.handlers import Handler
 from parlour.agents.profiles import Profiles
 from parlour.errors import AppNotLoaded, Refused
 from parlour.events import Cause
+from parlour.kernels.kernel import KernelFactory
 from parlour.offers import Handling, Profile, Starter, UserKey, Visitor, starters_of, user_keys
 from parlour.session import Agent, Checked
 from parlour.session.preferences import Preferences
@@ -37,7 +38,8 @@ class App(Handling):
     With an `agent` of some style it answers as that does; without one, by the functions that
     `on_open`, `on_message` and their likes decorate. `title` is what users see; `settings`
     replaces those of parlour.toml for this app. `user_env` names the keys that each user brings,
-    which handlers read in `session.user_env`.
+    which handlers read in `session.user_env`; `kernels` makes what code runs in, instead
+    of what the settings name.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class App(Handling):
         title: str = "Parlour",
         settings: Settings | None = None,
         user_env: Iterable[UserKey | str] = (),
+        kernels: KernelFactory | None = None,
     ) -> None:
         super().__init__(agent)
         self.title = title
+        self.kernels = kernels
         self.own_settings = settings
         """What replaces the settings of parlour.toml."""
         self.user_env = user_keys(user_env)

@@ -22,6 +22,10 @@
     ├── MissingExtra        a library is not installed that comes with an extra
     ├── UserKeyMissing      a key that the user brings is not known now (also a KeyError)
     ├── BadSettings         parlour.toml or the environment holds a value that does not fit
+    ├── KernelError
+    │   ├── KernelUnavailable no kernel can be started as the settings want it
+    │   ├── KernelFailed      a kernel could not do what it was asked for
+    │   └── KernelDied        the kernel's process ended
     └── StoreError
         ├── StoreUnavailable  locked, read-only, full or unreachable; may work later
         ├── StoreCorrupt      the file is damaged or is no Parlour store
@@ -167,6 +171,22 @@ class UserKeyMissing(ParlourError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class KernelError(ParlourError):
+    """Base of what a kernel raises."""
+
+
+class KernelUnavailable(KernelError):
+    """No kernel can be started here as the settings want it; the message says the cure."""
+
+
+class KernelFailed(KernelError):
+    """A kernel that goes on could not do what it was asked for."""
+
+
+class KernelDied(KernelError):
+    """The kernel's process has ended; a new one can be started."""
 
 
 class StoreError(ParlourError):

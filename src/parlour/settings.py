@@ -92,6 +92,63 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("threads must be at least 1")
 
 
+class KernelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where sessions' code runs and what it may use. Sizes are in bytes, times in seconds."""
+
+    backend: Literal["fork", "jupyter"] = "fork"
+    """What starts kernels: a server that forks warm ones (Linux), or jupyter_client."""
+    sandbox: Literal["required", "full", "landlock", "none"] = "required"
+    """How code is confined: the strongest way that this machine allows, or none is started; a
+    certain one; or not at all, for code of your own only."""
+    network: bool = False
+    """Whether code may reach the network, all of it that this machine reaches."""
+    python: str = ""
+    """The interpreter of the environment for code; empty: the one that runs Parlour."""
+    kernelspec: str = "python3"
+    """Which kernel jupyter_client starts."""
+    preload: tuple[str, ...] = ("numpy", "pandas", "matplotlib.pyplot")
+    """What every kernel has imported when it begins; what is not installed is left out."""
+    readable: tuple[str, ...] = ()
+    """More files and folders that code may read."""
+    memory_bytes: int = 1024 * 1024 * 1024
+    """Memory of one kernel with all its processes."""
+    shared_bytes: int = 64 * 1024 * 1024
+    """The private /tmp and /dev/shm of a kernel, each."""
+    processes: int = 64
+    """Processes and threads of one kernel."""
+    open_files: int = 256
+    """Files that one process of a kernel may have open."""
+    file_bytes: int = 256 * 1024 * 1024
+    """The largest file that code may write."""
+    workspace_bytes: int = 1024 * 1024 * 1024
+    """A session's workspace."""
+    cell_seconds: float = 120.0
+    """How long one cell may run."""
+    cpu_seconds: float = 120.0
+    """How much processor time one cell may take."""
+    interrupt_seconds: float = 3.0
+    """How long an interrupted cell may take to end before its kernel is killed."""
+    output_bytes: int = 64 * 1024
+    """What is kept of what one cell prints; the middle of more is left out."""
+    display_bytes: int = 16 * 1024 * 1024
+    """What one cell may display."""
+    checkpoint: Literal["cell", "rest", "never"] = "cell"
+    """When variables are kept on the disk: after each cell, when a kernel is put to rest, never."""
+    idle_seconds: float = 900.0
+    """A kernel that nobody uses is put to rest after this time."""
+    warm: bool = False
+    """Have a fork server ready from the start, not from the first cell on."""
+    live: int = 200
+    """Kernels in memory; past that the one that was used longest ago is put to rest."""
+    recycle_seconds: float = 3600.0
+    """After this time a new fork server is made for new kernels."""
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.live < 1:
+            raise ValueError("live must be at least 1")
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of an engine and its server. Times are in seconds, unless a name says days."""
 
@@ -121,6 +178,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     more than a few has one made then."""
     limits: Limits = msgspec.field(default_factory=Limits)
     """How much of everything there may be."""
+    kernels: KernelSettings = msgspec.field(default_factory=KernelSettings)
+    """Where sessions' code runs."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -169,15 +228,16 @@ def load_settings(
 
 def _override(settings: Settings, environment: Mapping[str, str]) -> Settings:
     merged: dict[str, Any] = msgspec.to_builtins(settings)
-    limits: dict[str, Any] = merged["limits"]
+    tables: dict[str, dict[str, Any]] = {name: merged[name] for name in _TABLES}
     for name, text in environment.items():
         if not name.startswith("PARLOUR_") or name in _NOT_SETTINGS:
             continue
         key = name.removeprefix("PARLOUR_").lower()
-        place, field = (limits, key.removeprefix("limits__")) if "__" in key else (merged, key)
-        if field not in place or field == "limits":
+        table, _, field = key.rpartition("__")
+        place = tables.get(table) if table else merged
+        if place is None or field not in place or field in _TABLES:
             raise BadSettings(f"{name[:80]!r} is no setting of Parlour; see docs/settings.md")
-        place[field] = None if text.lower() in ("", "none") else text
+        place[field] = _meant(place[field], text)
         try:
             msgspec.convert(merged, Settings, strict=False)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
@@ -185,6 +245,16 @@ def _override(settings: Settings, environment: Mapping[str, str]) -> Settings:
     return msgspec.convert(merged, Settings, strict=False)
 
 
+def _meant(now: object, text: str) -> object:
+    """What a variable of the environment says, for a setting that is `now`."""
+    if isinstance(now, list | tuple):
+        return [part.strip() for part in text.split(",") if part]
+    if text.lower() in ("", "none") and not isinstance(now, str):
+        return None
+    return text
+
+
+_TABLES = ("limits", "kernels")
 _NOT_SETTINGS = frozenset(
     {"PARLOUR_SECRET", "PARLOUR_STORE", "PARLOUR_RUN", "PARLOUR_FILES", "PARLOUR_BUS"}
 )

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw
 from parlour.errors import Refused
 from parlour.events import (
     SETTINGS,
+    CellWritten,
     CostAdded,
     FeedbackGiven,
     FileRef,
@@ -226,7 +227,7 @@ def encoded(several, first: int = 1, at: float = 0.0):
 def test_the_events_that_are_sent_are_those_that_are_documented():
     assert {kind.__name__ for kind in native.PUBLIC} == DOCUMENTED
     assert DOCUMENTED.isdisjoint(
-        {"VariableSet", "UserVariableSet", "StepFinished", "StepRaised", "CostAdded"}
+        {"VariableSet", "UserVariableSet", "StepFinished", "StepRaised", "CellWritten", "CostAdded"}
     )
 
 
@@ -300,6 +301,7 @@ hidden = st.one_of(
     st.builds(UserVariableSet, name=secrets, value=st.just(Raw(b'"s3cret"')), path=secrets),
     st.builds(StepFinished, path=secrets, value=st.just(Raw(b'{"a":"s3cret"}'))),
     st.builds(StepRaised, path=secrets, error=secrets, reason=secrets),
+    st.builds(CellWritten, path=secrets, code=secrets),
     st.builds(CostAdded, path=secrets, model=secrets, currency=secrets),
     st.builds(
         RoundFinished,

@@ -14,6 +14,7 @@ from msgspec import Raw
 from parlour.events import (
     AnswerRejected,
     Button,
+    CellWritten,
     ChangeNoticed,
     ComponentShown,
     CostAdded,
@@ -114,6 +115,7 @@ FULL: tuple[Event, ...] = (
         path="step:pay#1", digest="0011223344556677", value=Raw(b'"PT1S"'), kind="timedelta"
     ),
     StepRaised(path="step:pay#2", digest="8899aabbccddeeff", error="OSError", reason="broken"),
+    CellWritten(path="code:plot#1", code="print('ä')\n1 + 1"),
     QuestionAsked(
         path="ask#1",
         text="Name?",
@@ -179,6 +181,7 @@ LEAST: tuple[Event, ...] = (
     StepStarted(path="step#1", digest="00"),
     StepFinished(path="step#1"),
     StepRaised(path="step#1", error="E", reason=""),
+    CellWritten(path="code#1", code=""),
     QuestionAsked(path="ask#1", text="?", question=TextQuestion()),
     QuestionAnswered(question=3, value=Raw(b"true")),
     AnswerRejected(question=3, text="", reason="No."),

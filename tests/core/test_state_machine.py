@@ -24,6 +24,7 @@ from parlour.errors import Refused
 from parlour.events import (
     Answer,
     Assign,
+    CellWritten,
     Close,
     Command,
     CostAdded,
@@ -361,6 +362,11 @@ class Conversation(RuleBasedStateMachine):
     def take(self, count):
         waiting = [item.said.seq for item in self.state.queue if item.cause == "message"]
         self.commit(MessagesTaken(path=self.path("take"), sources=tuple(waiting[:count])))
+
+    @precondition(running)
+    @rule(code=st.text(max_size=20))
+    def cell(self, code):
+        self.commit(CellWritten(path=self.path("code"), code=code))
 
     @precondition(running)
     @rule(tokens=st.integers(0, 99))

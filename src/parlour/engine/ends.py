@@ -98,6 +98,7 @@ class Ends:
         unknown = Refused("unknown_session", "There is no such session.")
         try:
             told = await self._leave_memory(session)
+            await engine.cells.release(session)
             found = await erase_session(engine.store, engine.files, session)
         finally:
             engine.tell_all(session, unknown)

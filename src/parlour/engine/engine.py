@@ -22,6 +22,7 @@ from parlour.engine.activation import Activation
 from parlour.engine.beginnings import Beginnings
 from parlour.engine.broadcast import broadcast
 from parlour.engine.catalogue import Catalogue
+from parlour.engine.cells import Cells
 from parlour.engine.clock import Clock, SystemClock
 from parlour.engine.commit import Commit, Committer
 from parlour.engine.ends import Ends
@@ -45,6 +46,7 @@ from parlour.events import Answer, Close, Command, Delta, Record, Stop
 from parlour.session.values import encode_value
 from parlour.settings import Settings
 from parlour.state import (
+    Phase,
     Said,
     State,
     Window,
@@ -103,6 +105,7 @@ class Engine:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.ends = Ends(self)
         self.catalogue = Catalogue(self)
+        self.cells = Cells(self)
         self.keeper = Keeper(self)
 
     # -- life -------------------------------------------------------------------------------
@@ -130,6 +133,8 @@ class Engine:
         self._keeping = asyncio.create_task(self.keeper.run(), name="parlour-keeper")
         hide(self._keeping)
         self._detach = self.app.attach(self._broadcast_here)
+        if self.settings.kernels.warm:
+            self.spawn(self.cells.warm_up())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -169,6 +174,7 @@ class Engine:
             task.cancel()
         if pending:
             await asyncio.wait(pending, timeout=self.settings.limits.stop_seconds)
+        await self.cells.close()
         await self.bridge.close(self.settings.limits.stop_seconds)
         self.watchdog.close()
         await self.store.close()
@@ -507,6 +513,8 @@ class Engine:
             self.keeper.stands(activation)
         if not self.stopping:
             self.spawn(self._let_go(activation))
+            if activation.state.phase is Phase.CLOSED:
+                self.spawn(self.cells.release(activation.id))
 
     async def _let_go(self, activation: Activation) -> None:
         keep = activation.snapshot_to_keep()

@@ -55,6 +55,7 @@ from parlour.events import (
     WorkCancelled,
     WorkStarted,
 )
+from parlour.kernels.cell import Cell
 from parlour.questions import Question
 from parlour.session.agent import File
 from parlour.session.attachments import Attachment, Packed, fits
@@ -429,6 +430,26 @@ class Journal(Run):
 
     def await_from_thread(self, call: Callable[[], Awaitable[T]]) -> T:
         return self._activation.engine.bridge.back_and_wait(call)
+
+    async def run_cell(
+        self,
+        code: str,
+        files: Sequence[tuple[str, Path]],
+        seconds: float | None,
+        live: Callable[[str], None],
+    ) -> Cell:
+        self.check_alive()
+
+        def show(text: str) -> None:
+            if self.dead is None:
+                live(text)
+
+        cells = self._activation.engine.cells
+        return await cells.run(self.session_id, code, files, seconds, show)
+
+    async def restart_kernel(self) -> None:
+        self.check_alive()
+        await self._activation.engine.cells.restart(self.session_id)
 
     async def user_value(self, name: str) -> Stored | None:
         found = await self._activation.engine.store.user_value(self.user, name)

@@ -213,6 +213,16 @@ class StepRaised(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class CellWritten(Event, frozen=True, kw_only=True):
+    """Code that is about to run in the session's kernel; the step after it says what came of it.
+
+    The step is at the path that has `cell` for `code`.
+    """
+
+    path: str
+    code: str
+
+
 class QuestionAsked(Event, frozen=True, kw_only=True):
     """The bot asks; the question is named by this record's seq. `deadline` is in Unix seconds."""
 
@@ -431,6 +441,7 @@ AnyEvent = (
     | StepStarted
     | StepFinished
     | StepRaised
+    | CellWritten
     | QuestionAsked
     | QuestionAnswered
     | AnswerRejected

@@ -17,6 +17,7 @@ from parlour.session.attachments import Attachment, Enclosed
 from parlour.session.base import SessionBase, User
 from parlour.session.effects import Effects
 from parlour.session.handle import Session
+from parlour.session.kernel import BlockingKernel
 from parlour.session.part import BlockingPart, begun_part
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ class BlockingSession(SessionBase):
 
     def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
         return self._effects.await_from_thread(call)
+
+    @property
+    def kernel(self) -> BlockingKernel:
+        return BlockingKernel(self._session.kernel, self._effects)
 
     @property
     def user(self) -> BlockingUser:

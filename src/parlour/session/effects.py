@@ -21,6 +21,7 @@ from parlour.events import (
     PartEnded,
     QuestionAnswered,
 )
+from parlour.kernels.cell import Cell
 from parlour.questions import Question
 from parlour.state import Said, Stored, View
 
@@ -219,6 +220,23 @@ class Effects(Protocol):
 
     def await_from_thread(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await what `call` gives on the event loop, from a worker thread."""
+        ...
+
+    async def run_cell(
+        self,
+        code: str,
+        files: Sequence[tuple[str, Path]],
+        seconds: float | None,
+        live: Callable[[str], None],
+    ) -> Cell:
+        """Run code in the session's kernel, inside of `perform`; `files` are put beside it first.
+
+        `live` is told what it prints, while the round goes on. Raises `KernelUnavailable`.
+        """
+        ...
+
+    async def restart_kernel(self) -> None:
+        """Forget the kernel's variables, inside of `perform`."""
         ...
 
     async def user_value(self, name: str) -> Stored | None: ...

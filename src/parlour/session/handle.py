@@ -51,6 +51,7 @@ from parlour.session.asking import Options, Prompt, choice_for, files_for, form_
 from parlour.session.attachments import Attachment, Enclosed, sorted_out
 from parlour.session.base import SessionBase, User, file_of, message_of
 from parlour.session.effects import Receipt
+from parlour.session.kernel import SessionKernel
 from parlour.session.part import Part, begun_part
 from parlour.session.stepping import Retry, as_annotated, attempt
 from parlour.session.stream import Stream
@@ -550,6 +551,11 @@ class Session(SessionBase):
     def close(self) -> None:
         """End the session when this round is over."""
         self._effects.close_after_round()
+
+    @property
+    def kernel(self) -> SessionKernel:
+        """Where code of this session runs, with variables and files of its own."""
+        return SessionKernel(self._effects)
 
     @property
     def user(self) -> User:

@@ -14,6 +14,7 @@ from parlour.errors import IllegalEvent
 from parlour.events import (
     AnswerRejected,
     Cause,
+    CellWritten,
     ChangeNoticed,
     ComponentShown,
     CostAdded,
@@ -520,6 +521,7 @@ MOVES: Mapping[type[Event], Move] = {
     StepStarted: Move(_RUNNING, _effect),
     StepFinished: Move(_RUNNING, _effect),
     StepRaised: Move(_RUNNING, _effect),
+    CellWritten: Move(_RUNNING, _effect),
     QuestionAsked: Move(_RUNNING, _question_asked),
     QuestionAnswered: Move(_RUNNING, _question_answered),
     AnswerRejected: Move(_RUNNING, _answer_rejected),

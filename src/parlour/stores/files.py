@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
@@ -183,6 +184,7 @@ class Files:
         for _ in range(3):
             for each in folders:
                 shutil.rmtree(each, ignore_errors=True)
+                _open_folders(each)
             if not any(each.exists() for each in folders):
                 return
         raise StoreUnavailable(f"{folder} cannot be removed; mend its permissions and try again")
@@ -243,6 +245,19 @@ def _disk_refuses(error: OSError) -> StoreUnavailable:
         f"the file could not be written ({error.strerror}); free space or mend the "
         "permissions of the folder beside the store"
     )
+
+
+def _open_folders(folder: Path) -> None:
+    """Undo what a session's code has done to be in the way: folders closed to their owner."""
+    try:
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            return
+        folder.chmod(0o700)
+        inner = list(folder.iterdir())
+    except OSError:
+        return
+    for each in inner:
+        _open_folders(each)
 
 
 def _sync(handle: BufferedWriter) -> None:

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
 from parlour.events import Event
-from parlour.settings import Limits, Settings
+from parlour.settings import KernelSettings, Limits, Settings
 from parlour.state import MOVES, PHASE_AFTER, Phase
 
 _MADE = "<!-- Made by `python -m parlour.testing.diagrams`; change the code, not this page. -->\n"
@@ -45,7 +45,7 @@ threads = 8
 ```
 
 Sizes are in bytes, times in seconds; numbers begin at 0. In the environment an empty value or
-`none` means none.
+`none` means none; several values stand there with commas between them.
 """
 
 
@@ -61,6 +61,7 @@ def settings_page() -> str:
         + _SETTINGS
         + _settings_table("In general", Settings, "PARLOUR_")
         + _settings_table("Limits, in `[limits]`", Limits, "PARLOUR_LIMITS__")
+        + _settings_table("Kernels, in `[kernels]`", KernelSettings, "PARLOUR_KERNELS__")
     )
 
 
@@ -136,7 +137,7 @@ def _settings_table(title: str, kind: type[Struct], prefix: str) -> str:
     ]
     defaults = kind()
     for name in kind.__struct_fields__:
-        if hints[name] is Limits:
+        if hints[name] in (Limits, KernelSettings):
             continue
         default = _shown(getattr(defaults, name))
         lines.append(
@@ -166,14 +167,22 @@ def _meanings(kind: type[Struct]) -> dict[str, str]:
 def _type_of(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(hint))
-    names = {int: "whole number", float: "number", bool: "true or false", type(None): "none"}
+    if get_origin(hint) is tuple:
+        return "texts"
+    names = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        type(None): "none",
+    }
     parts = get_args(hint) or (hint,)
     return " or ".join(names[part] for part in parts)
 
 
 def _shown(value: object) -> str:
     match value:
-        case None:
+        case None | ():
             return "none"
         case bool():
             return str(value).lower()
@@ -181,8 +190,10 @@ def _shown(value: object) -> str:
             return f"{value:,}"
         case float():
             return f"{value:g}"
+        case tuple():
+            return ", ".join(f"`{part}`" for part in cast("tuple[str, ...]", value))
         case _:
-            return f"`{value}`"
+            return f"`{value}`" if value else "empty"
 
 
 if __name__ == "__main__":
