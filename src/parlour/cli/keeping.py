@@ -16,7 +16,7 @@ from parlour.stores.backup import BackedUp
 from parlour.stores.export import export_sessions
 from parlour.stores.store import SessionInfo
 from parlour.stores.sweep import sessions_of
-from parlour.web.office import Erase, EraseUser, Fork, Sweep, run_errand
+from parlour.web.office import Erase, EraseUser, Fork, Import, Sweep, run_errand
 
 
 def tell_backup(told: BackedUp, where: object, how: str) -> str:
@@ -37,6 +37,14 @@ async def export(address: str, session: str, user: str | None, target: Path) -> 
             infos = sessions_of(store, user)
             count = await export_sessions(store, files, infos, target, user=user)
     return f"Wrote {target}: {_many(count, 'session')}"
+
+
+async def import_(address: str, source: Path, user: str | None) -> str:
+    """Import an export; what came of it."""
+    report = await run_errand(address, Import(str(source), user))
+    if report.count == 1:
+        return f"Imported session {report.session}"
+    return f"Imported {_many(report.count, 'session')}"
 
 
 async def _only(info: SessionInfo) -> AsyncGenerator[SessionInfo]:

@@ -83,6 +83,24 @@ def export(
         typer.echo(asyncio.run(export_zip(store, "".join(ids), user, Path(target))))
 
 
+@sessions.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="ZIP", help="What `export` has written.")],
+    store: StoreOption = DEFAULT_STORE,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Whose they are to be; else whose they were."),
+    ] = None,
+) -> None:
+    """Make conversations of an export, with new ids; what ran there is stopped."""
+    with failures():
+        import asyncio
+
+        from parlour.cli.keeping import import_ as import_zip
+
+        typer.echo(asyncio.run(import_zip(store, source.absolute(), user)))
+
+
 @sessions.command("erase")
 def erase(
     session: Annotated[

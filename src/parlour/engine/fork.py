@@ -67,7 +67,7 @@ async def fork_session(
     now = round(now, 3)  # whole milliseconds, which every store keeps
     if state.phase is Phase.CLOSED:
         raise Refused("closed", "The session is closed there; fork it at an earlier record.")
-    events = _first_events(state, origin, again=again)
+    events = first_events(state, origin, again=again)
     if branch and title != state.name.title:
         events.append(TitleSet(title=title))
     after = evolve_all(state, events, now)
@@ -134,7 +134,7 @@ async def state_at(store: Reading, session: str, at: int | None, window: Window)
     raise Refused("invalid", f"The session has the records 1 to {info.head}; there is no {at}.")
 
 
-def _first_events(state: State, origin: str, *, again: bool) -> list[Event]:
+def first_events(state: State, origin: str, *, again: bool) -> list[Event]:
     """What a fork records first: where it comes from, and the end of the round that ran there."""
     events: list[Event] = [SessionForked(origin=origin, seq=state.seq)]
     running = state.round

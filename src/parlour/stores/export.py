@@ -58,9 +58,10 @@ class _Record(Struct):
     event: Raw
 
 
-class _User(Struct):
+class _User(Struct, omit_defaults=True):
     id: str
     variables: dict[str, Raw]
+    kinds: dict[str, str] = {}
 
 
 async def export_sessions(
@@ -113,7 +114,11 @@ def _new_zip(target: Path) -> Generator[ZipFile]:
 
 async def _user(store: Reading, user: str) -> bytes:
     values = await store.user_values(user)
-    found = _User(user, {value.name: Raw(value.value) for value in values})
+    found = _User(
+        user,
+        {value.name: Raw(value.value) for value in values},
+        {value.name: value.kind for value in values if value.kind},
+    )
     return msgspec.json.format(msgspec.json.encode(found))
 
 

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from parlour.engine import Engine
 from parlour.engine.fork import fork_session
+from parlour.engine.importing import import_sessions
 from parlour.errors import ParlourError, StoreUnavailable
 from parlour.stores.address import (
     beside,
@@ -71,7 +72,14 @@ class Sweep(Struct, tag=True, frozen=True):
     compact: bool = False
 
 
-Errand = Erase | EraseUser | Fork | Sweep
+class Import(Struct, tag=True, frozen=True):
+    """Make sessions of what a zip has, for `user` or whoever they were of."""
+
+    path: str
+    user: str | None = None
+
+
+Errand = Erase | EraseUser | Fork | Sweep | Import
 
 
 class Report(Struct, omit_defaults=True):
@@ -169,11 +177,18 @@ async def _do_here(errand: Errand, store: Store, files: Files) -> Report:
             return Report(session=fork.session)
         case Sweep():
             return await _sweep(errand, store, files)
+        case Import():
+            return await _import(errand, store, files)
 
 
 async def _sweep(errand: Sweep, store: Store, files: Files) -> Report:
     swept = await sweep(store, files, time.time(), grace=errand.grace, compact=errand.compact)
     return Report(swept=swept)
+
+
+async def _import(errand: Import, store: Store, files: Files) -> Report:
+    made = await import_sessions(store, files, Path(errand.path), now=time.time(), user=errand.user)
+    return Report(count=len(made), session=made[0].session)
 
 
 class Office:
@@ -243,6 +258,8 @@ class Office:
                 return Report(session=fork.session)
             case Sweep():
                 return await _sweep(errand, engine.store, engine.files)
+            case Import():
+                return await _import(errand, engine.store, engine.files)
 
 
 def _write(place: Path, door: _Door) -> None:
