@@ -173,6 +173,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether users may say something else instead of what they said, or have it answered anew."""
     sharing: bool = False
     """Whether users may make links by which anybody reads a conversation of theirs."""
+    lease_seconds: float = 5.0
+    """On a store that several workers share: the sessions of a worker that was not heard of for
+    this time are taken over by others."""
     snapshot_every: int = 2048
     """Records between two snapshots of a session that stays in memory; one that leaves it after
     more than a few has one made then."""

@@ -14,7 +14,7 @@ import typer
 
 from parlour.app import load_app
 from parlour.cli.failures import failures, log_shortly
-from parlour.cli.options import DEFAULT_STORE, FileArgument, StoreOption, file_of
+from parlour.cli.options import DEFAULT_STORE, FileArgument, JsonOption, StoreOption, file_of
 from parlour.cli.sessions import sessions
 from parlour.errors import AppNotLoaded
 from parlour.settings import Settings, load_settings
@@ -80,6 +80,17 @@ def run(  # noqa: PLR0917 - typer passes them by name
     root_path: Annotated[
         str, typer.Option(metavar="PREFIX", help="The path under which a proxy serves this.")
     ] = "",
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that serve; they need PostgreSQL.")
+    ] = 1,
+    bus: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            envvar="PARLOUR_BUS",
+            help="What workers tell each other by: redis://host; without it by the store's server.",
+        ),
+    ] = "",
 ) -> None:
     """Serve an app: a web chat for everybody who comes."""
     with failures(file_of(file)):
@@ -96,6 +107,8 @@ def run(  # noqa: PLR0917 - typer passes them by name
             root_path=root_path.rstrip("/"),
             watch=watch,
             open=open_,
+            workers=workers,
+            bus=bus,
         )
         with suppress(KeyboardInterrupt):
             serve(plan)
@@ -186,6 +199,18 @@ def migrate(store: StoreOption = DEFAULT_STORE) -> None:
         from parlour.cli.keeping import migrate as migrate_store
 
         for line in asyncio.run(migrate_store(store)):
+            typer.echo(line)
+
+
+@_commands.command()
+def workers(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """List the workers of a store in PostgreSQL: what they own, and how they are."""
+    with failures():
+        import asyncio
+
+        from parlour.cli.keeping import list_workers
+
+        for line in asyncio.run(list_workers(store, as_json=json)):
             typer.echo(line)
 
 

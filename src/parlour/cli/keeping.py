@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
+
 from parlour.cli.conversations import find_session, opened
 from parlour.errors import Refused
 from parlour.stores.address import files_for, open_postgres
@@ -16,6 +18,7 @@ from parlour.stores.backup import BackedUp
 from parlour.stores.export import export_sessions
 from parlour.stores.store import SessionInfo
 from parlour.stores.sweep import sessions_of
+from parlour.transports.terminal.visible import one_line
 from parlour.web.office import Erase, EraseUser, Fork, Import, Sweep, run_errand
 
 
@@ -108,6 +111,30 @@ async def migrate(address: str) -> list[str]:
     done = await open_postgres(address).migrate()
     lines = [f"Made version {each.version}: {each.name.replace('_', ' ')}" for each in done]
     return lines or ["Nothing to do: its tables are those of this version."]
+
+
+async def list_workers(address: str, *, as_json: bool) -> list[str]:
+    """A line for each worker that the store knows."""
+    store = open_postgres(address, makes=False)
+    await store.open()
+    try:
+        workers = await store.workers()
+    finally:
+        await store.close()
+    if as_json:
+        return [msgspec.json.encode(worker).decode() for worker in workers]
+    if not workers:
+        return ["No workers."]
+    lines = [f"{'WORKER':8}  {'WHERE':24}  {'STATE':5}  {'SESSIONS':>8}  {'LIVE':>8}  HEARD    LAG"]
+    for worker in workers:
+        about = worker.about
+        where = one_line(f"{about.get('host', '?')}:{about.get('pid', '?')}", 24)
+        state = "alive" if worker.alive else "dead"
+        lines.append(
+            f"{worker.id[:8]}  {where:24}  {state:5}  {worker.sessions:8,}  "
+            f"{about.get('live', 0):>8}  {worker.silent:4.1f} s  {about.get('lag', 0):.3f} s"
+        )
+    return lines
 
 
 def _many(count: int, what: str) -> str:

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from parlour.errors import Refused, StoreError
 from parlour.events import Signal
+from parlour.session.values import encode_value
 from parlour.state import check_command_id
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ async def broadcast(engine: Engine, name: str, data: Raw, command: str) -> int:
             told = [group.create_task(tell(session)) for session in found]
         reached += sum(task.result() for task in told)
     return reached
+
+
+async def broadcast_anywhere(engine: Engine, name: str, data: object, command: str) -> int:
+    """The same for whoever lives on another loop, as a script's thread does."""
+    call = broadcast(engine, name, encode_value(data)[0], command)
+    if asyncio.get_running_loop() is engine.loop:
+        return await call
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, engine.loop))
 
 
 async def _open_sessions(engine: Engine) -> set[str]:

@@ -102,6 +102,8 @@ class Ends:
             found = await erase_session(engine.store, engine.files, session)
         finally:
             engine.tell_all(session, unknown)
+        if found and engine.workers is not None:
+            engine.workers.erased(session)
         if found:
             last = Chunk(
                 told + 1, 1, engine.time(), encode_events([SessionClosed(reason="erased")])

@@ -12,6 +12,7 @@ import hmac
 import logging
 from collections.abc import AsyncGenerator
 from contextvars import Context
+from functools import partial
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
@@ -20,7 +21,8 @@ from msgspec import Raw, structs
 from parlour.app import App
 from parlour.engine.activation import Activation
 from parlour.engine.beginnings import Beginnings
-from parlour.engine.broadcast import broadcast
+from parlour.engine.broadcast import broadcast, broadcast_anywhere
+from parlour.engine.bus import Bus
 from parlour.engine.catalogue import Catalogue
 from parlour.engine.cells import Cells
 from parlour.engine.clock import Clock, SystemClock
@@ -30,20 +32,21 @@ from parlour.engine.fanout import Fanout, Listener, Subscription
 from parlour.engine.fork import fork_here, state_at
 from parlour.engine.keeper import TICK, Keeper
 from parlour.engine.keys import Keys
+from parlour.engine.leases import StoreClock
 from parlour.engine.outcome import Accepted, Done, resolve
 from parlour.engine.reader import read_events
-from parlour.engine.reading import fold_session, read_history, read_records
+from parlour.engine.reading import read_history, read_records
 from parlour.engine.runner import Runner
 from parlour.engine.scope import hide
 from parlour.engine.starter import Starter
 from parlour.engine.tasks import install_task_factory
 from parlour.engine.threads import Bridge
 from parlour.engine.wakers import run_wakers
+from parlour.engine.waking import activate, let_go, tell_due
 from parlour.engine.watchdog import Watchdog
-from parlour.engine.works import OWED
+from parlour.engine.workers import Workers
 from parlour.errors import Refused, RoundDropped, StoreError
 from parlour.events import Answer, Close, Command, Delta, Record, Stop
-from parlour.session.values import encode_value
 from parlour.settings import Settings
 from parlour.state import (
     Phase,
@@ -51,13 +54,14 @@ from parlour.state import (
     State,
     Window,
     check_command_id,
-    decode_snapshot,
 )
 from parlour.stores.files import Files
-from parlour.stores.store import Append, SessionInfo, Store
+from parlour.stores.shared import Elsewhere, SharedStore
+from parlour.stores.store import SessionInfo, Store
 
 log = logging.getLogger("parlour.engine")
 
+Waiting = tuple[str | None, Command, Done]
 _NOT_TAKEN = "The session could not take that; try again in a moment."
 
 
@@ -77,12 +81,17 @@ class Engine:
         secret: bytes,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self.app = app
         self.store = store
         self.files = files
         self.settings = settings or app.own_settings or Settings()
         self.clock: Clock = clock or SystemClock()
+        self.workers: Workers | None = None
+        if isinstance(store, SharedStore):
+            self.clock = shared = StoreClock(self.clock)
+            self.workers = Workers(self, store, shared, key=secret, bus=bus)
         self.time, self.monotonic = self.clock.time, self.clock.monotonic
         self.stopping = False
         self._ending: asyncio.Task[None] | None = None
@@ -95,11 +104,11 @@ class Engine:
         self.most_uncommitted = limits.uncommitted_bytes
         self.tasks: set[asyncio.Task[Any]] = set()
         self._secret = secret
-        self._window = Window(
+        self.window = Window(
             limits.history_messages, limits.history_bytes, limits.commands_remembered
         )
         self._live: dict[str, Activation] = {}
-        self._waking: dict[str, list[tuple[str | None, Command, Done]]] = {}
+        self._waking: dict[str, list[Waiting]] = {}
         self._opening: dict[str, asyncio.Task[Accepted]] = {}
         self._fanout = Fanout(limits.listeners_per_session)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -124,6 +133,8 @@ class Engine:
         await self.store.open()
         try:
             self.committer.start()
+            if self.workers is not None:
+                await self.workers.start()
             await self.ends.finish()
             await self.keeper.tick()
         except BaseException:
@@ -132,7 +143,7 @@ class Engine:
             raise
         self._keeping = asyncio.create_task(self.keeper.run(), name="parlour-keeper")
         hide(self._keeping)
-        self._detach = self.app.attach(self._broadcast_here)
+        self._detach = self.app.attach(partial(broadcast_anywhere, self))
         if self.settings.kernels.warm:
             self.spawn(self.cells.warm_up())
         return self
@@ -156,7 +167,7 @@ class Engine:
         self._detach()
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
-        for activation in tuple(self._live.values()):
+        for activation in self.all_live():
             activation.runner.leave()
             activation.runner.unwind(RoundDropped("the engine stops"))
         try:
@@ -164,8 +175,10 @@ class Engine:
                 await self.committer.stop()
         except TimeoutError:
             log.warning("the store did not take everything in time; what it has not is not told")
-        for activation in tuple(self._live.values()):
+        for activation in self.all_live():
             activation.drop("the engine stops")
+        if self.workers is not None:
+            await self.workers.leave()
         self._fanout.close(Refused("unavailable", "The server restarts; attach again.", 1.0))
         pending = [task for task in self.tasks if not task.done()]
         if pending:
@@ -185,8 +198,16 @@ class Engine:
         """How many sessions are in memory."""
         return len(self._live)
 
+    @property
+    def ready(self) -> bool:
+        """Whether it takes commands, as far as it knows."""
+        return not self.stopping and (self.workers is None or self.workers.heard)
+
     def find_live(self, session: str) -> Activation | None:
         return self._live.get(session)
+
+    def all_live(self) -> tuple[Activation, ...]:
+        return tuple(self._live.values())
 
     # -- commands ---------------------------------------------------------------------------
 
@@ -227,28 +248,30 @@ class Engine:
         future: asyncio.Future[Accepted] = self.loop.create_future()
         if session not in self._live:
             info: SessionInfo | None = await self._guard(self.store.find(session))
-            if info is None:
-                await self._create(session, user, command, resolve(future))
+            if info is None and await self._create(session, user, command, resolve(future)):
                 return await future
-            if info.head:
+            if info is not None and info.head:
                 return Accepted(session, 1, repeated=True)
-            # Its worker died between making the session and its first records.
+            # Its worker died between making the session and its first records, or is at it now.
             await self.wake(session, opened_by=command)
         activation = self._live.get(session)
+        if activation is None and self.workers is not None:
+            found: Accepted = await self._guard(self.workers.opened_elsewhere(session, command))
+            return found
         if activation is None:
             raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
         activation.when_durable(1, resolve(future), command, repeated=True)
         return await future
 
-    async def _create(self, session: str, user: str, command: str, done: Done) -> None:
+    async def _create(self, session: str, user: str, command: str, done: Done) -> bool:
         # One at a time for each user, or many at once would not count each other.
         async with self.lock(user):
             if await self._guard(self.store.count(user)) >= self.settings.limits.sessions_per_user:
                 raise Refused("too_many", "You have too many open conversations; close some.")
             claim = await self._guard(self.store.create(session, user, self.time()))
         if claim is None:
-            raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
-        state = State(window=self._window, user=user)
+            return False
+        state = State(window=self.window, user=user)
         activation = Activation(self, session, claim.epoch, state, 0)
         await run_wakers(self, activation)
         if self.stopping:
@@ -256,6 +279,7 @@ class Engine:
             raise Refused("unavailable", "The server restarts; connect again.", 1.0)
         self._live[session] = activation
         activation.begin(self.beginnings.events(session, user, command), command, done)
+        return True
 
     def lock(self, name: str) -> asyncio.Lock:
         """What is done under it is done by one at a time in this engine."""
@@ -285,6 +309,8 @@ class Engine:
         refusal = self.crowded()
         if refusal is not None:
             done(refusal)
+            return
+        if self.workers is not None and self.workers.forward(session, user, command, done):
             return
         self._waking[session] = [(user, command, done)]
         self.spawn(self._wake(session))
@@ -341,13 +367,6 @@ class Engine:
         """
         return await broadcast(self, name, data, command)
 
-    async def _broadcast_here(self, name: str, data: object, command: str) -> int:
-        """The same for whoever lives on another loop, as a script's thread does."""
-        call = self.broadcast(name, encode_value(data)[0], command)
-        if asyncio.get_running_loop() is self.loop:
-            return await call
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
-
     # -- reading ----------------------------------------------------------------------------
 
     async def authorise(self, session: str, user: str | None) -> None:
@@ -367,10 +386,19 @@ class Engine:
         """
         subscription = Subscription(self, session, after, listener)
         self._fanout.add(subscription)
+        if self.workers is not None:
+            self.workers.listens(session)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         self._fanout.remove(subscription)
+
+    def has_listeners(self, session: str) -> bool:
+        return bool(self._fanout.of(session))
+
+    def reached(self, session: str, seq: int) -> None:
+        """A session's log goes until `seq`, which not every listener may have been told."""
+        self._fanout.reached(session, seq)
 
     def end_listeners(self, session: str, refusal: Refused) -> None:
         """Nobody is told any more of this session, as when it is erased; `refusal` says why."""
@@ -384,7 +412,7 @@ class Engine:
         activation = self._live.get(session)
         if activation is not None and at is None:
             return activation.state
-        return await state_at(self.store, session, at, self._window)
+        return await state_at(self.store, session, at, self.window)
 
     def records(self, session: str, after: int = 0) -> AsyncGenerator[Record]:
         """The durable records after `after`, in order, until the newest."""
@@ -448,7 +476,7 @@ class Engine:
         """Claim a session and fold its log, then do what has gathered for it meanwhile."""
         self.watchdog.rouse()
         try:
-            activation = await self._activate(session, opened_by)
+            activation = await activate(self, session, opened_by)
         except StoreError as error:
             log.error("session %s could not be woken: %s", session[:8], error)
             self.tell_all(
@@ -465,12 +493,21 @@ class Engine:
             )
             raise
         waiting = self._waking.pop(session, [])
+        if isinstance(activation, Elsewhere):
+            assert self.workers is not None
+            self.workers.pass_on(session, activation.worker, waiting)
+            return
         if activation is None:
             unknown = Refused("unknown_session", "There is no such session.")
             self.end_listeners(session, unknown)
             for _, _, done in waiting:
                 done(unknown)
             return
+        self._take_in(activation, waiting)
+
+    def _take_in(self, activation: Activation, waiting: list[Waiting]) -> None:
+        """A session has come into memory; do what has gathered for it."""
+        session = activation.id
         self._live[session] = activation
         self._fanout.reached(session, activation.durable)
         try:
@@ -483,65 +520,24 @@ class Engine:
             return
         for user, command, done in waiting:
             self.submit(session, user, command, done)
-
-    async def _activate(self, session: str, opened_by: str) -> Activation | None:
-        claim = await self.store.claim(session)
-        if claim is None:
-            return None
-        state, snapshot_seq = State(window=self._window), 0
-        if claim.snapshot is not None:
-            kept = decode_snapshot(claim.snapshot.data, self._window)
-            if kept is not None:
-                state, snapshot_seq = kept, claim.snapshot.seq
-        state = await fold_session(self.store, session, state)
-        if not state.seq:
-            # The worker died between making the session and its first records.
-            state = State(window=self._window, user=claim.user)
-            activation = Activation(self, session, claim.epoch, state, 0)
-            await run_wakers(self, activation)
-            activation.commit(self.beginnings.events(session, claim.user, opened_by), opened_by)
-            return activation
-        activation = Activation(self, session, claim.epoch, state, snapshot_seq)
-        activation.owed = claim.due == 0.0
-        await run_wakers(self, activation)
-        return activation
+        if self.workers is not None:
+            self.workers.lives_here(activation)
 
     def forget(self, activation: Activation) -> None:
         """The activation has left memory."""
         if self._live.get(activation.id) is activation:
             del self._live[activation.id]
             self.keeper.stands(activation)
+            if self.workers is not None:
+                self.workers.has_left(activation.id)
         if not self.stopping:
-            self.spawn(self._let_go(activation))
+            self.spawn(let_go(self, activation))
             if activation.state.phase is Phase.CLOSED:
                 self.spawn(self.cells.release(activation.id))
 
-    async def _let_go(self, activation: Activation) -> None:
-        keep = activation.snapshot_to_keep()
-        try:
-            if keep is not None:
-                await self.store.append([keep])
-            await self.store.release(activation.id, activation.epoch)
-        except StoreError as error:
-            log.warning("a session could not be released: %s", error)
-
     async def tell_due(self, activation: Activation) -> None:
         """Tell the store when the session has something to do, where no record says it."""
-        state = activation.state
-        try:
-            await self.store.append(
-                [
-                    Append(
-                        session=activation.id,
-                        epoch=activation.epoch,
-                        after=state.seq,
-                        at=self.time(),
-                        due=OWED if state.work else state.due,
-                    )
-                ]
-            )
-        except StoreError as error:
-            log.warning("the store was not told that a session rests: %s", error)
+        await tell_due(self, activation)
 
     def look_again(self, session: str) -> None:
         """Something of this session was left undone; wake it in a moment."""
@@ -551,16 +547,22 @@ class Engine:
     # -- telling ----------------------------------------------------------------------------
 
     def publish(self, commit: Commit) -> None:
+        if self.workers is not None:
+            self.workers.told(commit)
         for subscription in self._fanout.of(commit.session):
             try:
                 subscription.commit(commit)
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
                 self._cut(subscription, failure)
 
-    def show(self, session: str, delta: Delta) -> None:
+    def show(self, session: str, delta: Delta, *, at: int | None = None) -> None:
+        """Show a delta to all, or to those whose place is `at`."""
+        if self.workers is not None:
+            self.workers.shown(session, delta)
         for subscription in self._fanout.of(session):
             try:
-                subscription.delta(delta)
+                if at is None or subscription.place == at:
+                    subscription.delta(delta)
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
                 self._cut(subscription, failure)
 
@@ -572,7 +574,9 @@ class Engine:
     def so_far(self, session: str) -> list[Delta]:
         """What passes by just now in a session, for a listener that has just come."""
         activation = self._live.get(session)
-        return [] if activation is None else activation.runner.so_far()
+        if activation is not None:
+            return activation.runner.so_far()
+        return [] if self.workers is None else self.workers.so_far(session)
 
     # -- tasks ------------------------------------------------------------------------------
 

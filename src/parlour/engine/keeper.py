@@ -100,12 +100,12 @@ class Keeper:
             if activation is not None:
                 activation.advance()
             else:
-                engine.spawn(self._wake_in_turn(session))
+                engine.spawn(self.wake_in_turn(session))
             fired += 1
             await _breathe(fired, _PORTION)
 
-    async def _wake_in_turn(self, session: str) -> None:
-        """Time may ask for many sessions at once."""
+    async def wake_in_turn(self, session: str) -> None:
+        """Wake a session; time, or a worker's death, may ask for many at once."""
         async with self._turns:
             await self._engine.wake(session)
 
@@ -125,7 +125,8 @@ class Keeper:
         """All of it: what is at work stands first, and must not hide what is due later."""
         many = _MANY
         while True:
-            found = await self._engine.store.due(self._engine.time() + _HORIZON, many)
+            store = self._engine.workers or self._engine.store
+            found = await store.due(self._engine.time() + _HORIZON, many)
             if len(found) < many:
                 return found
             many *= 4

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from parlour.app import App, load_app
+from parlour.engine.buses import bus_for
 from parlour.engine.catalogue import ThreadInfo
 from parlour.engine.clock import Clock
 from parlour.engine.engine import Engine
@@ -536,6 +537,7 @@ class local:  # noqa: N801 - it is called like a function
             open_store(self._store),
             files=files_for(self._store),
             secret=secret_for(self._store),
+            bus=bus_for(self._store),
             settings=self._settings,
             clock=self._clock,
         )

@@ -89,7 +89,7 @@ class SharedStore(Store, Protocol):
         ...
 
     async def due_free(self, before: float, limit: int = 1000) -> Sequence[tuple[str, float]]:
-        """As `due`, but only those that nobody alive owns."""
+        """As `due`, but only those that no other living worker owns."""
         ...
 
     async def places(self, sessions: Sequence[str]) -> dict[str, Place]:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from parlour.app import App
 from parlour.engine import Engine
+from parlour.engine.buses import bus_for
 from parlour.engine.scope import hide
 from parlour.errors import Refused, StoreError
 from parlour.settings import Settings
@@ -81,10 +82,12 @@ class WebApplication:
         settings: Settings | None = None,
         origins: Iterable[str] = (),
         looks: Dressed = PLAIN,
+        bus: str = "",
     ) -> None:
         self._app = app
         self._front = Front(app, looks, self._known_identity)
         self._store = store
+        self._bus = bus
         self._settings = settings
         self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
         self._assets = Assets()
@@ -103,6 +106,7 @@ class WebApplication:
                 Route("/files", self._upload, methods=["POST"]),
                 Route("/files/{session}/{file}", self._download),
                 Route("/healthz", self._health),
+                Route("/readyz", self._ready),
                 Route("/shared/{token}", self._shared_page),
                 *self._threads.routes,
             ],
@@ -140,6 +144,7 @@ class WebApplication:
             files=files_for(self._store),
             secret=secret,
             settings=self._settings,
+            bus=bus_for(self._store, self._bus),
         )
         async with engine, self._office(engine):
             self._engine = engine
@@ -196,6 +201,11 @@ class WebApplication:
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})
+
+    async def _ready(self, _: Request) -> Response:
+        """Whether to send anybody here: not while it ends, nor while its store is silent."""
+        ready = self._engine is not None and self._engine.ready
+        return JSONResponse({"status": "ok" if ready else "unavailable"}, 200 if ready else 503)
 
     def _set_cookie(self, request: Request, response: Response) -> None:
         identity = self._known_identity()

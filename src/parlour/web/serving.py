@@ -21,12 +21,15 @@ import uvicorn
 from uvicorn.supervisors import ChangeReload
 
 from parlour.app import App, load_app
+from parlour.engine.buses import bus_for
 from parlour.engine.scope import hide
-from parlour.errors import AppNotLoaded
+from parlour.errors import AppNotLoaded, BadSettings
 from parlour.settings import Limits, Settings, load_settings
+from parlour.stores.address import is_shared
 from parlour.web.application import WebApplication
 from parlour.web.looks import load_looks
 from parlour.web.patience import hurried, resolute
+from parlour.web.supervising import inherited, supervise
 
 log = logging.getLogger("parlour.web")
 
@@ -42,12 +45,17 @@ _PLAN = "PARLOUR_RUN"
 
 @dataclass(frozen=True, kw_only=True)
 class ServePlan:
-    """What `parlour run` was told. `watch` reloads the code when a file changes."""
+    """What `parlour run` was told. `watch` reloads the code when a file changes.
+
+    `bus` is an address, "" for the store's own; `workers` is how many processes serve.
+    """
 
     app: str
     host: str = "127.0.0.1"
     port: int = 8000
     store: str = "sqlite:///parlour.db"
+    bus: str = ""
+    workers: int = 1
     origins: tuple[str, ...] = ()
     root_path: str = ""
     watch: bool = False
@@ -57,6 +65,7 @@ class ServePlan:
 def serve(plan: ServePlan) -> None:
     """Serve until a signal says otherwise. Raises `AppNotLoaded`, `BadSettings`, `StoreError`."""
     app = None if plan.watch else load_app(plan.app)
+    _check_together(plan)
     listener = _listen(plan)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -69,10 +78,37 @@ def serve(plan: ServePlan) -> None:
         config = _config(plan, "parlour.web.serving:application", factory=True)
         ChangeReload(config, target=_Ending(config).run, sockets=[listener]).run()
         return
+    if plan.workers > 1:
+        supervise(listener, plan.workers)
+        return
+    _serve_here(plan, app, listener)
+
+
+def serve_as_worker() -> None:
+    """Serve the plan in the environment on a supervisor's socket, and tell it when that is so."""
+    plan = msgspec.json.decode(os.environ[_PLAN], type=ServePlan)
+    listener, ready = inherited()
+    _serve_here(plan, load_app(plan.app), listener, ready)
+
+
+def _serve_here(plan: ServePlan, app: App, listener: socket.socket, ready: int = -1) -> None:
     server = _Server(_config(plan, build(plan, app), limits=_settings(plan, app).limits))
+    server.ready = ready
     server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(3)
+
+
+def _check_together(plan: ServePlan) -> None:
+    """Raises `BadSettings` for what does not go together."""
+    bus_for(plan.store, plan.bus)
+    if plan.workers > 1 and not is_shared(plan.store):
+        raise BadSettings(
+            f"{plan.workers} workers need a store that they can share; give --store "
+            "postgresql://host/database"
+        )
+    if plan.workers > 1 and (plan.watch or sys.platform == "win32"):
+        raise BadSettings("several workers cannot be had with --watch, nor on Windows")
 
 
 def application() -> WebApplication:
@@ -91,6 +127,7 @@ def build(plan: ServePlan, app: App) -> WebApplication:
         settings=settings,
         origins=plan.origins,
         looks=load_looks(folder),
+        bus=plan.bus,
     )
 
 
@@ -136,6 +173,9 @@ class _Ending(uvicorn.Server):
 class _Server(_Ending):
     """Tunes the process for one busy event loop, once everything is loaded."""
 
+    ready = -1
+    """Where a supervisor is told that it serves."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         logging.getLogger("uvicorn.error").addFilter(_OnceInAWhile())
         await super().startup(sockets)
@@ -143,6 +183,9 @@ class _Server(_Ending):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
+        if self.started and self.ready >= 0:
+            os.write(self.ready, b"1")
+            os.close(self.ready)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -383,9 +383,9 @@ SELECT m.epoch, m.head, m.user_id, m.created, m.closed, m.due, n.seq, n.data,
 FROM mine m LEFT JOIN parlour.snapshot n ON n.session = m.key
 
 -- name: due_free
--- $1 before, $2 limit
+-- $1 before, $2 limit, $3 worker
 SELECT s.id, s.due FROM parlour.session s
-WHERE s.due < $1 AND NOT s.closed AND (s.worker IS NULL OR NOT EXISTS (
+WHERE s.due < $1 AND NOT s.closed AND (s.worker IS NULL OR s.worker = $3 OR NOT EXISTS (
   SELECT 1 FROM parlour.worker w
   WHERE w.id = s.worker AND w.beat + make_interval(secs => w.lease) > clock_timestamp()
 ))

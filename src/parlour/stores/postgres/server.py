@@ -164,6 +164,17 @@ class Server:
             )
 
 
+async def connect(address: str, seconds: float, **settings: str) -> Connection:
+    """One connection by itself, whose statements may take so long. Raises what asyncpg raises."""
+    driver: Any = asyncpg
+    return await driver.connect(
+        address,
+        timeout=seconds,
+        command_timeout=seconds,
+        server_settings={"application_name": "parlour", **settings},
+    )
+
+
 def lost(error: BaseException) -> bool:
     """Whether it is unknown what became of the statement."""
     return isinstance(error, _LOST)

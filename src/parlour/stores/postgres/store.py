@@ -271,7 +271,7 @@ class PostgresStore(PostgresThreads):
         return [(given(row[9]), claim_of(row)) for row in rows]
 
     async def due_free(self, before: float, limit: int = 1000) -> Sequence[tuple[str, float]]:
-        rows = await self._ask("due_free", before, limit)
+        rows = await self._ask("due_free", before, limit, self._worker)
         return [(given(session), due) for session, due in rows]
 
     async def places(self, sessions: Sequence[str]) -> dict[str, Place]:
