@@ -112,7 +112,15 @@ def test_a_user_lists_and_searches_conversations(ann: Visitor) -> None:
     assert [thread["session"] for thread in listed] == [second, first]
     assert listed[1]["title"] == "Where is the café?"
     assert listed[1]["doing"] == "rests"
-    assert set(listed[1]) == {"session", "title", "created", "updated", "doing", "told"}
+    assert set(listed[1]) == {
+        "id",
+        "session",
+        "title",
+        "created",
+        "updated",
+        "doing",
+        "told",
+    }
     (found,) = ann.threads(q="CAFE where")
     assert (found["session"], found["excerpt"]) == (first, "Where is the café?\n")
     assert ann.threads(q="nothing") == []
@@ -327,10 +335,10 @@ def test_a_link_shows_a_conversation_as_it_was_and_nothing_of_its_user(ann: Visi
     assert len(events) < link["records"]
     for secret in (session, "parlour_user", ann.http.cookies["parlour_user"][:32], "rivate"):
         assert secret not in answer.text
-    got = anybody.get(f"/shared/{link['token']}/files/{file}")
+    got = anybody.get(f"/shared/{link['token']}/files/-/{file}")
     assert (got.content, got.headers["content-type"]) == (b"png", "image/png")
     for other in (late, "0" * 32, "..%2f..%2fetc%2fpasswd"):
-        assert anybody.get(f"/shared/{link['token']}/files/{other}").status_code == 404
+        assert anybody.get(f"/shared/{link['token']}/files/-/{other}").status_code == 404
     listed = ann.http.get("/shares").json()["shares"]
     assert listed == [{**link, "title": "Private"}]
     assert ann.http.delete(f"/shares/{link['token']}").status_code == 204

@@ -51,10 +51,11 @@ _CURSOR = re.compile(r"(\d{1,12}\.\d{3})-([0-9a-f]{32})")
 class ThreadInfo(Struct, frozen=True, kw_only=True):
     """A thread as a list shows it: its branch that was last updated, and how that one stands.
 
-    `told` is the number of the bot's newest record, `excerpt` where the text was found. Times are
-    in Unix seconds.
+    `id` is that of the session it began with, `told` the number of the bot's newest record,
+    `excerpt` where the text was found. Times are in Unix seconds.
     """
 
+    id: str
     session: str
     title: str
     created: float
@@ -110,6 +111,7 @@ class Catalogue:
     async def _info(self, thread: Thread) -> ThreadInfo:
         info = thread.info
         return ThreadInfo(
+            id=thread.id,
             session=info.id,
             title=info.title,
             created=info.created,

@@ -84,7 +84,7 @@ class Threads:
             Route("/shares", self._checked(self._shares)),
             Route("/shares/{token}", self._checked(self._unshare), methods=["DELETE"]),
             Route("/shared/{token}/records", self._open(self._shared)),
-            Route("/shared/{token}/files/{file}", self._open(self._shared_file)),
+            Route("/shared/{token}/files/-/{file}", self._open(self._shared_file)),
         ]
 
     def begin(self, engine: Engine, identity: Identity) -> None:
@@ -340,6 +340,7 @@ def _file_name(title: str) -> str:
 
 def _thread(thread: ThreadInfo) -> dict[str, Any]:
     content: dict[str, Any] = {
+        "id": thread.id,
         "session": thread.session,
         "title": thread.title,
         "created": thread.created,

@@ -6,7 +6,7 @@ export type { Answer, Conversation, Trouble } from "./conversation";
 export { withDetour } from "./detour";
 export { type HttpOptions, overHttp } from "./http";
 export type { BotItem, Item, NoticeItem, PartItem, QuestionItem, UserItem } from "./items";
-export type { Outgoing } from "./outbox";
+export { freshId, type Outgoing } from "./outbox";
 export { type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";
 export { memoryShelf, type Shelf, storageShelf } from "./shelf";
 export { Transcript } from "./transcript";

@@ -19,6 +19,8 @@ export interface UserItem extends Shown {
   files: FileRef[];
   /** Said, but its round has not begun. */
   waits: boolean;
+  /** A round began with it at once: something else may be said instead. */
+  prompt?: boolean;
 }
 
 export interface BotItem extends Shown {

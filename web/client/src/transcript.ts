@@ -21,6 +21,8 @@ export class Transcript {
   streams = new Streams();
   /** The parts of what the round does, and how far they are. */
   readonly work = new Work((part) => this.#show(part));
+  /** What each round answers: the numbers of users' messages, by that of the round. */
+  readonly prompts = new Map<number, number>();
   /** Ids of commands that are in the log. */
   recorded = new Set<string>();
 
@@ -92,6 +94,7 @@ export class Transcript {
         break;
       case "RoundStarted":
         this.round = event.round;
+        if (event.source) this.prompts.set(event.round, event.source);
         this.#take(({ seq: said = 0 }) => said <= (event.source ?? 0));
         break;
       case "MessagesTaken":
@@ -137,7 +140,8 @@ export class Transcript {
     const own = `c:${command}`;
     const key = command && !this.#index.has(own) ? own : `r:${when.seq}`;
     const waits = !answers && this.round > 0;
-    const item: UserItem = { kind: "user", key, text, files, waits, ...when };
+    const prompt = !answers && !waits;
+    const item: UserItem = { kind: "user", key, text, files, waits, prompt, ...when };
     if (waits) this.#queue.push(item);
     else this.#add(item);
   }

@@ -207,6 +207,7 @@ export type Event =
     }
   | { type: "AnswerRejected"; question: number; text?: string; reason?: string; command?: string }
   | { type: "QuestionClosed"; question: number; reason?: "timeout" | "withdrawn" }
+  | { type: "TitleSet"; title?: string; command?: string }
   | { type: "SessionClosed"; reason?: "closed" | "expired" | "erased" };
 
 export type EventOf<T extends Event["type"]> = Extract<Event, { type: T }>;

@@ -8,6 +8,7 @@ import { useChanges } from "./drawing";
 import { useDrop } from "./drop";
 import type { Follow } from "./follow";
 import { Head } from "./head";
+import { Side, usePanel } from "./side";
 import { type Surroundings, SurroundingsContext } from "./surroundings";
 import { type Language, Speech } from "./texts";
 import { useTheme } from "./theme";
@@ -31,6 +32,7 @@ export function App({ chat, language, heading, theme }: AppProps) {
   const [asks, setAsks] = useState<Tray | null>(null);
   const [said, announce] = useState("");
   const look = useTheme(chat.browser, theme);
+  const panel = usePanel(chat, frame);
   const dropping = useDrop(frame, chat, () => asks ?? composer.current?.tray);
 
   const surroundings = useRef<Surroundings>({
@@ -38,6 +40,8 @@ export function App({ chat, language, heading, theme }: AppProps) {
     announce,
     toEnd: () => follow.current?.toEnd(),
     giveBack: (text, files) => composer.current?.giveBack(text, files),
+    rewrite: (text, files) => composer.current?.rewrite(text, files),
+    show: (element) => follow.current?.show(element),
     offerTray: setAsks,
   });
 
@@ -45,7 +49,6 @@ export function App({ chat, language, heading, theme }: AppProps) {
   useAttendance(chat, { frame, composer, follow });
   useEffect(() => {
     chat.attention.notice(language.texts);
-    chat.visits.note(chat.conversation);
   });
   const stopOnEscape = (event: KeyboardEvent) => {
     if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
@@ -68,19 +71,26 @@ export function App({ chat, language, heading, theme }: AppProps) {
           data-dropping={dropping}
           ref={frame}
         >
-          <Head heading={heading} look={look} said={said} />
-          <Main class="main">
-            <Transcript key={`t${conversationKey(conversation)}`} heading={heading} follow={follow}>
-              <Ended />
-            </Transcript>
-            {!over && (
-              <Composer
-                key={`c${conversationKey(conversation)}`}
-                handle={composer}
-                dropping={dropping && !asks}
-              />
-            )}
-          </Main>
+          <Side panel={panel} />
+          <div class="stage">
+            <Head heading={heading} look={look} said={said} panel={panel} />
+            <Main class="main">
+              <Transcript
+                key={`t${conversationKey(conversation)}`}
+                heading={heading}
+                follow={follow}
+              >
+                <Ended />
+              </Transcript>
+              {!over && (
+                <Composer
+                  key={`c${conversationKey(conversation)}`}
+                  handle={composer}
+                  dropping={dropping && !asks}
+                />
+              )}
+            </Main>
+          </div>
         </div>
       </SurroundingsContext.Provider>
     </Speech.Provider>

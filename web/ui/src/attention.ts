@@ -3,7 +3,7 @@
  * begins, and, for those who asked for it, a notification when an answer is there or a question.
  */
 
-import type { Item } from "@parlour/client";
+import type { Conversation, Item } from "@parlour/client";
 import type { Chat } from "./chat";
 
 export interface Words {
@@ -23,6 +23,7 @@ export class Attention {
   #told = 0;
   #wasWorking = false;
   #of: unknown;
+  #words: Words | null = null;
 
   constructor(chat: Chat) {
     this.#chat = chat;
@@ -42,6 +43,7 @@ export class Attention {
 
   /** Looks at what is there now. */
   notice(words: Words): void {
+    this.#words = words;
     const { transcript } = this.#chat.conversation;
     if (this.#of !== this.#chat.conversation) this.#begin();
     if (!transcript.live) return;
@@ -49,10 +51,12 @@ export class Attention {
     if (!document.hidden || !this.#known) {
       this.#known = true;
       this.#seen = items.length;
+      if (!document.hidden) this.#chat.watch.see(this.#chat.conversation);
     } else if (items.length > this.#seen) {
       this.unreadFrom ||= items[this.#seen]?.key ?? "";
     }
-    if (this.#chat.standalone) this.#mark(items.length > this.#seen);
+    const elsewhere = this.#chat.watch.unread.size > 0;
+    if (this.#chat.standalone) this.#mark(items.length > this.#seen || elsewhere);
     const asked = transcript.questions.length;
     const working = transcript.round > 0 && !asked;
     if (this.#wasWorking && !working && document.hidden && this.#told < items.length) {
@@ -60,6 +64,13 @@ export class Attention {
       this.#tell(asked ? words.needsYou : words.hasAnswered, items.at(-1));
     }
     this.#wasWorking = working;
+  }
+
+  /** Another conversation than the one that is shown is done, or asks something. */
+  elsewhere({ transcript, session }: Conversation): void {
+    const words = transcript.questions.length ? this.#words?.needsYou : this.#words?.hasAnswered;
+    const last = transcript.items.filter(({ kind }) => kind !== "user").at(-1);
+    if (words && document.hidden) this.#tell(words, last, session);
   }
 
   /** The user writes: what was new is known now. */
@@ -80,10 +91,9 @@ export class Attention {
     if (document.title !== title) document.title = title;
   }
 
-  #tell(words: string, item: Item | undefined): void {
+  #tell(words: string, item: Item | undefined, tag = this.#chat.conversation.session): void {
     if (!this.notifies) return;
     const text = item && item.kind !== "notice" ? item.text.slice(0, 200) : "";
-    const tag = this.#chat.conversation.session;
     try {
       const notification = new Notification(words, { body: text, tag });
       notification.onclick = () => window.focus();

@@ -13,7 +13,14 @@ import {
   withDetour,
 } from "@parlour/client";
 import { Attention } from "./attention";
-import { Visits } from "./visits";
+import { Watch } from "./watch";
+
+/** A message of the user's in whose place something else is going to be said. */
+export interface Editing {
+  /** The branch's id for the server: the same however often it is tried. */
+  id: string;
+  before: number;
+}
 
 export interface ChatOptions {
   /** The server's address, with its path prefix. */
@@ -29,8 +36,14 @@ export class Chat {
   conversation: Conversation;
   /** What lasts as long as this browser keeps it. */
   readonly browser: Shelf;
-  readonly visits: Visits;
+  readonly watch: Watch;
   readonly attention: Attention;
+
+  editing: Editing | null = null;
+  /** What the server lets users do besides talking, as far as it has said so. */
+  readonly may = new Set<string>();
+  /** What is to be shown of the conversation once it is there: what comes after this record. */
+  reveal = 0;
 
   #prefix: string;
   #listeners = new Set<() => void>();
@@ -40,7 +53,7 @@ export class Chat {
     this.standalone = standalone;
     this.#prefix = `parlour:${base.host === location.host ? "" : base.host}${base.pathname}:`;
     this.browser = storageShelf(() => localStorage, this.#prefix);
-    this.visits = new Visits(this.browser);
+    this.watch = new Watch(this, this.#prefix);
     this.client = new Client({
       pipe: withDetour(
         webSocket(socketAddress(base)),
@@ -73,12 +86,30 @@ export class Chat {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Shows another conversation; without an id, a new one. */
-  enter(session = ""): void {
-    this.client.leave(this.conversation);
-    this.conversation = this.client.enter(session);
+  /** Shows another conversation, from what comes after record `reveal`; without an id, a new one. */
+  enter(session = "", reveal = 0): void {
+    this.#show(session);
+    this.reveal = reveal;
     this.#remember(session, "push");
     this.#changed();
+  }
+
+  /** What is written next is said instead of an earlier message; null: it is not. */
+  edit(editing: Editing | null): void {
+    this.editing = editing;
+    this.#changed();
+  }
+
+  allow(features: string[]): void {
+    for (const feature of features) this.may.add(feature);
+  }
+
+  #show(session: string): void {
+    if (!this.watch.keep(this.conversation)) this.client.leave(this.conversation);
+    this.watch.show(session);
+    this.conversation = this.client.enter(session);
+    this.editing = null;
+    this.reveal = 0;
   }
 
   /** The address under which a conversation can be opened in a tab of its own. */
@@ -97,8 +128,7 @@ export class Chat {
     const turn = () => {
       const session = this.#remembered();
       if (session === this.conversation.session) return;
-      this.client.leave(this.conversation);
-      this.conversation = this.client.enter(session);
+      this.#show(session);
       this.#changed();
     };
     const end = new AbortController();
@@ -117,6 +147,7 @@ export class Chat {
   #changed(): void {
     const { session } = this.conversation;
     if (session && session !== this.#remembered()) this.#remember(session, "replace");
+    this.watch.look();
     for (const listener of this.#listeners) listener();
   }
 

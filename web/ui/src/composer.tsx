@@ -12,15 +12,26 @@ import {
 import { Chips, useTray } from "./files";
 import { size } from "./format";
 import { Icon } from "./icons";
+import { lazily } from "./lazily";
 import { type GiveBack, isTouch, useSurroundings } from "./surroundings";
-import { fill, Speech, type Texts } from "./texts";
+import { fill, refusal, Speech, type Texts } from "./texts";
 import type { Tray } from "./tray";
+
+const EditBar = lazily(
+  () => import("./threads").then((found) => found.EditBar),
+  () => <div class="edit-bar" />,
+);
+
+const sayInstead: typeof import("./threads").sayInstead = async (...said) =>
+  (await import("./threads")).sayInstead(...said);
 
 export interface ComposerHandle {
   field: HTMLTextAreaElement | null;
   tray: Tray;
   empty: boolean;
   giveBack: GiveBack;
+  /** The same, instead of what is written there. */
+  rewrite: GiveBack;
 }
 
 interface ComposerProps {
@@ -48,7 +59,21 @@ export function Composer({ handle, dropping }: ComposerProps) {
     tray.restore(files);
     field.current?.focus({ preventScroll: true });
   };
-  useImperativeHandle(handle, () => ({ field: field.current, tray, empty, giveBack }));
+  /** What was written before an earlier message came into the field. */
+  const aside = useRef<string | null>(null);
+  const rewrite: GiveBack = (words, files = []) => {
+    aside.current ??= text;
+    write(words);
+    tray.clear();
+    tray.restore(files);
+    field.current?.focus({ preventScroll: true });
+  };
+  const cancelEditing = () => {
+    chat.edit(null);
+    rewrite(aside.current ?? "");
+    aside.current = null;
+  };
+  useImperativeHandle(handle, () => ({ field: field.current, tray, empty, giveBack, rewrite }));
   useDraft(text, write, tray);
   useGrowth(field, text);
 
@@ -69,6 +94,12 @@ export function Composer({ handle, dropping }: ComposerProps) {
     say(problem);
     if (problem) return;
     chat.attention.settle();
+    if (chat.editing) {
+      void sayInstead(chat, chat.editing, { text, files: tray.files }).catch(
+        ({ code = "", message = "" }) => say(refusal(texts, code, message)),
+      );
+      return;
+    }
     conversation.say(text, tray.files);
     toEnd();
     write("");
@@ -83,6 +114,10 @@ export function Composer({ handle, dropping }: ComposerProps) {
   const question = transcript.questions[0]?.question.kind;
   const stops = transcript.round > 0 && transcript.live && !question && empty;
   const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Escape" && chat.editing && !event.isComposing) {
+      event.preventDefault();
+      cancelEditing();
+    }
     if (event.key !== "Enter" || event.shiftKey || isTouch()) return;
     if (event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
@@ -95,6 +130,7 @@ export function Composer({ handle, dropping }: ComposerProps) {
   };
   return (
     <form id="composer" class="column" onSubmit={onSubmit}>
+      {chat.editing && <EditBar cancel={cancelEditing} />}
       <Chips tray={tray} />
       <div class={dropping ? "box dropping" : "box"}>
         <button

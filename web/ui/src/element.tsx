@@ -5,7 +5,8 @@
  *     <parlour-chat heading="Guest desk"></parlour-chat>
  *
  * Attributes: `heading`; `src`, the server's address, by default the script's own; `theme`
- * (`light`, `dark`); `lang`, by default the browser's; `standalone`, if the page is nothing else.
+ * (`light`, `dark`); `lang`, by default the browser's; `standalone`, if the page is nothing else;
+ * `shared`, to show what a link leads to and nothing else.
  */
 
 import { render } from "preact";
@@ -29,6 +30,13 @@ export class ParlourChat extends HTMLElement {
     adoptAll(root);
     const base = new URL(this.getAttribute("src") ?? new URL("..", here), document.baseURI);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
+    const token = this.getAttribute("shared");
+    if (token) {
+      const heading = this.getAttribute("heading") ?? "";
+      const { showShared } = await import("./threads");
+      await showShared(root, { base, token, heading });
+      return;
+    }
     this.#chat ??= new Chat({ base, standalone: this.hasAttribute("standalone") });
     this.#end = this.#chat.start();
     await this.#speak();

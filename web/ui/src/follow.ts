@@ -50,6 +50,12 @@ export class Follow {
     this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior });
   }
 
+  /** Shows a place, wherever it is. */
+  show(element: HTMLElement): void {
+    this.#follows = false;
+    element.scrollIntoView({ block: "center" });
+  }
+
   /** Shows something new from its beginning, where it is longer than the screen. */
   reveal(element: HTMLElement): void {
     if (!this.#follows || element.clientHeight < this.#scroller.clientHeight - NEAR) return;

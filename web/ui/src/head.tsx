@@ -1,29 +1,44 @@
-/** The head: whose chat it is, whether it is connected, the other conversations, the settings. */
+/** The head: whose chat it is, whether it is connected, the way to others, the settings. */
 
-import { useContext, useReducer, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { Icon } from "./icons";
 import { useSurroundings } from "./surroundings";
-import { Speech, useTexts } from "./texts";
+import { useTexts } from "./texts";
 import type { Look, Theme } from "./theme";
-import { ConversationLink, NewConversation, Status } from "./trouble";
+import { NewConversation, Status } from "./trouble";
 
 interface HeadProps {
   heading: string;
   look: Look;
   /** What is said to those who listen. */
   said: string;
+  panel: { open: boolean; toggle: () => void };
 }
 
-export function Head({ heading, look, said }: HeadProps) {
+export function Head({ heading, look, said, panel }: HeadProps) {
   const texts = useTexts();
   const { chat } = useSurroundings();
   const Title = chat.standalone ? "h1" : "h2";
   return (
     <header class="head">
+      <button
+        type="button"
+        class="icon-button panel-button"
+        aria-label={texts.conversations}
+        aria-expanded={panel.open}
+        title={texts.conversations}
+        onClick={panel.toggle}
+      >
+        <Icon name="panel" />
+        {!panel.open && chat.watch.unread.size > 0 && (
+          <span class="badge">
+            <span class="unseen">{texts.newMessages}</span>
+          </span>
+        )}
+      </button>
       <Title class="heading">{heading}</Title>
       <Status said={said} />
-      <nav aria-label={texts.conversations}>
-        <Menu name="visits" icon="earlier" label={texts.earlierConversations} view={VisitList} />
+      <div class="head-tools">
         <Menu
           name="settings"
           icon="look"
@@ -37,14 +52,14 @@ export function Head({ heading, look, said }: HeadProps) {
         >
           <Icon name="fresh" />
         </NewConversation>
-      </nav>
+      </div>
     </header>
   );
 }
 
 interface MenuProps {
   name: string;
-  icon: "earlier" | "look";
+  icon: "look";
   label: string;
   view: (props: { close: () => void }) => preact.JSX.Element;
 }
@@ -73,47 +88,6 @@ function Menu({ name, icon, label, view: View }: MenuProps) {
       >
         {open && <View close={() => popover.current?.hidePopover()} />}
       </div>
-    </>
-  );
-}
-
-function VisitList({ close }: { close: () => void }) {
-  const { texts, tag } = useContext(Speech);
-  const { chat } = useSurroundings();
-  const [, draw] = useReducer((count: number) => count + 1, 0);
-  const { all } = chat.visits;
-  const clear = () => {
-    chat.visits.clear();
-    draw(0);
-  };
-  const style = { dateStyle: "medium", timeStyle: "short" } as const;
-  return (
-    <>
-      <h2>{texts.earlierConversations}</h2>
-      {all.length ? (
-        <ul>
-          {all.map(({ id, title, at }) => (
-            <li key={id}>
-              <ConversationLink
-                session={id}
-                class="visit"
-                aria-current={id === chat.conversation.session ? "page" : undefined}
-                onEnter={close}
-              >
-                <span dir="auto">{title || texts.conversation}</span>
-                <span class="help">{new Date(at).toLocaleString(tag, style)}</span>
-              </ConversationLink>
-            </li>
-          ))}
-        </ul>
-      ) : (
-        <p class="help">{texts.noneYet}</p>
-      )}
-      {all.length > 0 && (
-        <button type="button" class="quiet" onClick={clear}>
-          {texts.clearList}
-        </button>
-      )}
     </>
   );
 }

@@ -13,6 +13,10 @@ export interface Surroundings {
   toEnd(): void;
   /** Puts words and files back into the composer, before what is written there. */
   giveBack: GiveBack;
+  /** Puts other words and files into the composer; what stood there comes back with `unwrite`. */
+  rewrite: GiveBack;
+  /** Shows a place of the conversation, and follows its end no longer. */
+  show(element: HTMLElement): void;
   /** Where dropped and pasted files go; null gives the place back to the composer. */
   offerTray(tray: Tray | null): void;
 }

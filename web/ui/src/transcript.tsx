@@ -1,11 +1,13 @@
 /** The conversation: everything that was said, followed to its end while the reader is there. */
 
-import type { Item, Outgoing } from "@parlour/client";
+import type { BotItem, Item, Outgoing, UserItem } from "@parlour/client";
 import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Earlier, useBacklog } from "./backlog";
 import { Follow } from "./follow";
 import { Icon } from "./icons";
+import { lazily } from "./lazily";
+import { memo } from "./memo";
 import { useSurroundings } from "./surroundings";
 import { useTexts } from "./texts";
 import { Turn, UnderwayTurn } from "./turns";
@@ -77,6 +79,20 @@ export function Transcript({ heading, follow, children }: TranscriptProps) {
   );
 }
 
+const Tools = memo(
+  lazily(
+    () => import("./threads").then((found) => found.Tools),
+    ({ item }) => <div class={`tools ${item.kind}`} />,
+  ),
+);
+
+/** A message that something else may be said instead of, and the end of what was answered. */
+function hasTools(item: Item, next: Item | undefined, round: number): item is UserItem | BotItem {
+  if (item.kind === "user") return item.prompt === true && item.seq !== undefined;
+  if (item.kind !== "bot" || item.state === "streaming" || item.round === round) return false;
+  return !next || next.kind === "user" || ("round" in next && next.round !== item.round);
+}
+
 interface TurnsProps {
   items: Item[];
   underway: Outgoing[];
@@ -85,14 +101,17 @@ interface TurnsProps {
 
 function Turns({ items, underway, offline }: TurnsProps) {
   const texts = useTexts();
-  const { unreadFrom } = useSurroundings().chat.attention;
+  const { attention, conversation } = useSurroundings().chat;
+  const { unreadFrom } = attention;
+  const { round } = conversation.transcript;
   const last = underway.length ? undefined : items.at(-1);
   return (
     <>
-      {items.map((item) => (
+      {items.map((item, index) => (
         <Fragment key={item.key}>
           {item.key === unreadFrom && <p class="unread">{texts.newMessages}</p>}
           <Turn item={item} last={item === last} />
+          {hasTools(item, items[index + 1], round) && <Tools item={item} last={item === last} />}
         </Fragment>
       ))}
       {underway.map((outgoing) => (

@@ -53,11 +53,8 @@ export function Status({ said }: { said: string }) {
 export function Ended() {
   const texts = useTexts();
   const { chat } = useSurroundings();
-  const { trouble, transcript, session } = chat.conversation;
+  const { trouble, transcript } = chat.conversation;
   const missing = trouble?.code === "unknown_session";
-  useEffect(() => {
-    if (missing) chat.visits.forget(session);
-  }, [missing, session, chat]);
   if (!trouble && !transcript.closed) return null;
   if (trouble?.code === "unsupported_version") {
     return (
@@ -85,6 +82,7 @@ interface NewConversationProps {
   class: string;
   "aria-label"?: string;
   title?: string;
+  onEnter?: () => void;
   children: preact.ComponentChildren;
 }
 
@@ -96,7 +94,6 @@ export function NewConversation(props: NewConversationProps) {
 interface ConversationLinkProps extends NewConversationProps {
   session: string;
   "aria-current"?: "page" | undefined;
-  onEnter?: () => void;
 }
 
 export function ConversationLink({ session, onEnter, ...rest }: ConversationLinkProps) {

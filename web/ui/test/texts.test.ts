@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { duration, size } from "../src/format";
 import { choose, fill, speak } from "../src/texts";
 import { en } from "../src/texts/en";
+import { threadTexts } from "../src/threads/texts";
+import { en as threads } from "../src/threads/texts/en";
 import { accepts } from "../src/tray";
 
 const places = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(([place]) => place).sort();
@@ -14,6 +16,19 @@ test.each(["ar", "de", "es", "fr", "ja", "zh"])(
     for (const [name, text] of Object.entries(texts)) {
       expect(text.trim(), name).not.toBe("");
       expect(places(text), name).toEqual(places(en[name as keyof typeof en]));
+    }
+  },
+);
+
+test.each(["ar", "de", "es", "fr", "ja", "zh"])(
+  "%s says of conversations everything that English says",
+  async (tag) => {
+    const texts = await threadTexts(tag);
+    expect(texts).not.toBe(threads);
+    expect(Object.keys(texts)).toEqual(Object.keys(threads));
+    for (const [name, text] of Object.entries(texts)) {
+      expect(text.trim(), name).not.toBe("");
+      expect(places(text), name).toEqual(places(threads[name as keyof typeof threads]));
     }
   },
 );

@@ -6,10 +6,7 @@ export const ar: Texts = {
   // the frame
   conversations: "المحادثات",
   conversation: "محادثة",
-  earlierConversations: "المحادثات السابقة",
   newConversation: "محادثة جديدة",
-  noneYet: "لا شيء بعد.",
-  clearList: "مسح القائمة",
   settings: "الإعدادات",
   theme: "المظهر",
   light: "فاتح",

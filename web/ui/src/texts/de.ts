@@ -6,10 +6,7 @@ export const de: Texts = {
   // the frame
   conversations: "Gespräche",
   conversation: "Gespräch",
-  earlierConversations: "Frühere Gespräche",
   newConversation: "Neues Gespräch",
-  noneYet: "Noch keine.",
-  clearList: "Liste leeren",
   settings: "Einstellungen",
   theme: "Darstellung",
   light: "Hell",

@@ -4,10 +4,7 @@ export const en = {
   // the frame
   conversations: "Conversations",
   conversation: "Conversation",
-  earlierConversations: "Earlier conversations",
   newConversation: "New conversation",
-  noneYet: "None yet.",
-  clearList: "Clear this list",
   settings: "Settings",
   theme: "Theme",
   light: "Light",

@@ -6,10 +6,7 @@ export const es: Texts = {
   // the frame
   conversations: "Conversaciones",
   conversation: "Conversación",
-  earlierConversations: "Conversaciones anteriores",
   newConversation: "Conversación nueva",
-  noneYet: "Todavía ninguna.",
-  clearList: "Vaciar esta lista",
   settings: "Ajustes",
   theme: "Apariencia",
   light: "Claro",

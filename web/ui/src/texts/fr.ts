@@ -6,10 +6,7 @@ export const fr: Texts = {
   // the frame
   conversations: "Conversations",
   conversation: "Conversation",
-  earlierConversations: "Conversations précédentes",
   newConversation: "Nouvelle conversation",
-  noneYet: "Aucune pour l’instant.",
-  clearList: "Vider cette liste",
   settings: "Réglages",
   theme: "Apparence",
   light: "Clair",

@@ -6,10 +6,7 @@ export const ja: Texts = {
   // the frame
   conversations: "会話",
   conversation: "会話",
-  earlierConversations: "以前の会話",
   newConversation: "新しい会話",
-  noneYet: "まだありません。",
-  clearList: "一覧を消去",
   settings: "設定",
   theme: "外観",
   light: "ライト",

@@ -6,10 +6,7 @@ export const zh: Texts = {
   // the frame
   conversations: "对话",
   conversation: "对话",
-  earlierConversations: "以前的对话",
   newConversation: "新对话",
-  noneYet: "还没有。",
-  clearList: "清空列表",
   settings: "设置",
   theme: "外观",
   light: "浅色",

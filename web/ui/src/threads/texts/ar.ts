@@ -1,0 +1,46 @@
+/** العربية. */
+
+import type { ThreadTexts } from "./index";
+
+export const ar: ThreadTexts = {
+  search: "البحث في المحادثات",
+  none: "لا توجد محادثات بعد.",
+  nothingFound: "لم يُعثر على شيء.",
+  searching: "يجري البحث في المحادثات الأقدم…",
+  found: "عُثر على {count}",
+  loadFailed: "تعذّر تحميل القائمة.",
+  needsYou: "بانتظارك",
+  works: "قيد العمل",
+  fresh: "جديد",
+  more: "المزيد عن «{title}»",
+  rename: "إعادة التسمية",
+  newTitle: "العنوان",
+  share: "مشاركة",
+  keepMarkdown: "حفظ كنص (Markdown)",
+  keepData: "حفظ كبيانات (zip)",
+  erase: "حذف",
+  eraseThis: "هل تريد حذف هذه المحادثة؟",
+  eraseWhy: "ستُحذف «{title}» نهائيًا مع كل نسخها وروابطها.",
+  cancel: "إلغاء",
+  close: "إغلاق",
+  shareThis: "مشاركة هذه المحادثة",
+  shareWhy:
+    "يستطيع كل من لديه الرابط قراءة هذه المحادثة كما هي الآن مع ملفاتها دون تسجيل دخول. لا يظهر ما يُقال لاحقًا.",
+  makeLink: "إنشاء رابط",
+  copyLink: "نسخ الرابط",
+  copied: "تم النسخ",
+  revoke: "إبطال",
+  links: "الروابط التي أنشأتها",
+  failed: "لم ينجح ذلك.",
+  tryAgain: "إعادة المحاولة",
+  edit: "تعديل",
+  again: "الإجابة من جديد",
+  earlierVersion: "النسخة السابقة",
+  laterVersion: "النسخة التالية",
+  version: "النسخة {number} من {count}",
+  editing:
+    "أنت تعدّل رسالة سابقة. ستأتي الإجابة في نسخة جديدة من المحادثة، وما أُنجز منذ ذلك الحين لا يُلغى.",
+  sharedAt: "محادثة شوركت في {date} وتظهر كما كانت حينها.",
+  notShared: "لا يوجد شيء هنا",
+  notSharedWhy: "هذا الرابط لا يؤدي إلى شيء، وربما أُبطل.",
+};

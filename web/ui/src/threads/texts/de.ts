@@ -1,0 +1,46 @@
+/** Deutsch. */
+
+import type { ThreadTexts } from "./index";
+
+export const de: ThreadTexts = {
+  search: "Gespräche durchsuchen",
+  none: "Noch keine Gespräche.",
+  nothingFound: "Nichts gefunden.",
+  searching: "Ältere Gespräche werden durchsucht …",
+  found: "{count} gefunden",
+  loadFailed: "Die Liste konnte nicht geladen werden.",
+  needsYou: "Wartet auf Sie",
+  works: "Arbeitet",
+  fresh: "Neu",
+  more: "Mehr zu „{title}“",
+  rename: "Umbenennen",
+  newTitle: "Titel",
+  share: "Teilen",
+  keepMarkdown: "Als Text sichern (Markdown)",
+  keepData: "Als Daten sichern (ZIP)",
+  erase: "Löschen",
+  eraseThis: "Dieses Gespräch löschen?",
+  eraseWhy: "„{title}“ wird endgültig gelöscht, mit allen Fassungen und den Links darauf.",
+  cancel: "Abbrechen",
+  close: "Schließen",
+  shareThis: "Dieses Gespräch teilen",
+  shareWhy:
+    "Wer den Link hat, kann dieses Gespräch mit seinen Dateien so lesen, wie es jetzt ist, ohne sich anzumelden. Was später gesagt wird, ist nicht zu sehen.",
+  makeLink: "Link erstellen",
+  copyLink: "Link kopieren",
+  copied: "Kopiert",
+  revoke: "Widerrufen",
+  links: "Ihre Links",
+  failed: "Das hat nicht geklappt.",
+  tryAgain: "Noch einmal",
+  edit: "Bearbeiten",
+  again: "Neu beantworten",
+  earlierVersion: "Vorherige Fassung",
+  laterVersion: "Nächste Fassung",
+  version: "Fassung {number} von {count}",
+  editing:
+    "Sie bearbeiten eine frühere Nachricht. Sie wird in einer neuen Fassung des Gesprächs beantwortet; was seither getan wurde, bleibt getan.",
+  sharedAt: "Ein Gespräch, geteilt am {date}, so wie es damals war.",
+  notShared: "Hier gibt es nichts zu sehen",
+  notSharedWhy: "Dieser Link führt nirgendwohin, vielleicht wurde er widerrufen.",
+};

@@ -1,0 +1,46 @@
+/** Español. */
+
+import type { ThreadTexts } from "./index";
+
+export const es: ThreadTexts = {
+  search: "Buscar conversaciones",
+  none: "Todavía no hay conversaciones.",
+  nothingFound: "No se encontró nada.",
+  searching: "Buscando en conversaciones anteriores…",
+  found: "{count} encontradas",
+  loadFailed: "No se pudo cargar la lista.",
+  needsYou: "Le espera",
+  works: "Trabajando",
+  fresh: "Nuevo",
+  more: "Más sobre «{title}»",
+  rename: "Cambiar nombre",
+  newTitle: "Título",
+  share: "Compartir",
+  keepMarkdown: "Guardar como texto (Markdown)",
+  keepData: "Guardar como datos (zip)",
+  erase: "Eliminar",
+  eraseThis: "¿Eliminar esta conversación?",
+  eraseWhy: "«{title}» desaparece para siempre, con todas sus versiones y sus enlaces.",
+  cancel: "Cancelar",
+  close: "Cerrar",
+  shareThis: "Compartir esta conversación",
+  shareWhy:
+    "Quien tenga el enlace puede leer esta conversación tal como está ahora, con sus archivos y sin iniciar sesión. Lo que se diga después no se muestra.",
+  makeLink: "Crear un enlace",
+  copyLink: "Copiar enlace",
+  copied: "Copiado",
+  revoke: "Revocar",
+  links: "Sus enlaces",
+  failed: "No ha funcionado.",
+  tryAgain: "Reintentar",
+  edit: "Editar",
+  again: "Responder de nuevo",
+  earlierVersion: "Versión anterior",
+  laterVersion: "Versión siguiente",
+  version: "Versión {number} de {count}",
+  editing:
+    "Está editando un mensaje anterior. Se responde en una nueva versión de la conversación; lo hecho desde entonces no se deshace.",
+  sharedAt: "Una conversación compartida el {date}, tal como era entonces.",
+  notShared: "Aquí no hay nada que ver",
+  notSharedWhy: "Este enlace no lleva a ninguna parte; quizá se ha revocado.",
+};

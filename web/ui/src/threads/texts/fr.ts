@@ -1,0 +1,46 @@
+/** Français. */
+
+import type { ThreadTexts } from "./index";
+
+export const fr: ThreadTexts = {
+  search: "Rechercher dans les conversations",
+  none: "Pas encore de conversation.",
+  nothingFound: "Rien trouvé.",
+  searching: "Recherche dans les conversations plus anciennes…",
+  found: "{count} trouvées",
+  loadFailed: "La liste n’a pas pu être chargée.",
+  needsYou: "Vous attend",
+  works: "En cours",
+  fresh: "Nouveau",
+  more: "Plus sur « {title} »",
+  rename: "Renommer",
+  newTitle: "Titre",
+  share: "Partager",
+  keepMarkdown: "Enregistrer en texte (Markdown)",
+  keepData: "Enregistrer en données (zip)",
+  erase: "Supprimer",
+  eraseThis: "Supprimer cette conversation ?",
+  eraseWhy: "« {title} » disparaît pour de bon, avec toutes ses versions et ses liens.",
+  cancel: "Annuler",
+  close: "Fermer",
+  shareThis: "Partager cette conversation",
+  shareWhy:
+    "Toute personne qui a le lien peut lire cette conversation telle qu’elle est maintenant, avec ses fichiers, sans se connecter. La suite n’est pas montrée.",
+  makeLink: "Créer un lien",
+  copyLink: "Copier le lien",
+  copied: "Copié",
+  revoke: "Révoquer",
+  links: "Vos liens",
+  failed: "Cela n’a pas marché.",
+  tryAgain: "Réessayer",
+  edit: "Modifier",
+  again: "Répondre à nouveau",
+  earlierVersion: "Version précédente",
+  laterVersion: "Version suivante",
+  version: "Version {number} sur {count}",
+  editing:
+    "Vous modifiez un message antérieur. La réponse vient dans une nouvelle version de la conversation ; ce qui a été fait depuis n’est pas défait.",
+  sharedAt: "Une conversation partagée le {date}, telle qu’elle était alors.",
+  notShared: "Il n’y a rien à voir ici",
+  notSharedWhy: "Ce lien ne mène nulle part ; il a peut-être été révoqué.",
+};

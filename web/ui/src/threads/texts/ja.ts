@@ -1,0 +1,46 @@
+/** 日本語。 */
+
+import type { ThreadTexts } from "./index";
+
+export const ja: ThreadTexts = {
+  search: "会話を検索",
+  none: "まだ会話はありません。",
+  nothingFound: "見つかりませんでした。",
+  searching: "以前の会話を検索しています…",
+  found: "{count} 件見つかりました",
+  loadFailed: "一覧を読み込めませんでした。",
+  needsYou: "返答待ち",
+  works: "作業中",
+  fresh: "新着",
+  more: "「{title}」のその他の操作",
+  rename: "名前を変更",
+  newTitle: "タイトル",
+  share: "共有",
+  keepMarkdown: "テキストで保存（Markdown）",
+  keepData: "データで保存（zip）",
+  erase: "削除",
+  eraseThis: "この会話を削除しますか？",
+  eraseWhy: "「{title}」は、すべての版とリンクとともに完全に削除されます。",
+  cancel: "キャンセル",
+  close: "閉じる",
+  shareThis: "この会話を共有",
+  shareWhy:
+    "リンクを知っている人は誰でも、サインインせずに、現在の内容とファイルを読むことができます。この後の内容は表示されません。",
+  makeLink: "リンクを作成",
+  copyLink: "リンクをコピー",
+  copied: "コピーしました",
+  revoke: "取り消す",
+  links: "作成したリンク",
+  failed: "うまくいきませんでした。",
+  tryAgain: "もう一度",
+  edit: "編集",
+  again: "もう一度回答",
+  earlierVersion: "前の版",
+  laterVersion: "次の版",
+  version: "{count} 版のうち {number} 版目",
+  editing:
+    "以前のメッセージを編集しています。会話の新しい版で回答されます。その後に行われたことは取り消されません。",
+  sharedAt: "{date} に共有された会話です。当時の内容を表示しています。",
+  notShared: "表示するものがありません",
+  notSharedWhy: "このリンクは無効です。取り消された可能性があります。",
+};
