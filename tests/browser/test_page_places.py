@@ -82,6 +82,10 @@ def converse(chat) -> None:
     chat.sees("another: []")
     chat.page.go_back()
     chat.sees("hello: ['note.txt']")
+    chat.page.get_by_role("button", name="Conversations").click()
+    expect(chat.page.locator(".thread")).to_have_count(2)
+    chat.page.locator(".thread").filter(has_text="another").get_by_role("link").click()
+    chat.sees("another: []")
 
 
 def test_below_a_path_behind_a_proxy_that_takes_it_away(serve, visit) -> None:

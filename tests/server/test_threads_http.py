@@ -342,7 +342,7 @@ def test_a_link_shows_a_conversation_as_it_was_and_nothing_of_its_user(ann: Visi
     listed = ann.http.get("/shares").json()["shares"]
     assert listed == [{**link, "title": "Private"}]
     assert ann.http.delete(f"/shares/{link['token']}").status_code == 204
-    for path in ("records", f"files/{file}"):
+    for path in ("records", f"files/-/{file}"):
         gone = anybody.get(f"/shared/{link['token']}/{path}")
         assert (gone.status_code, gone.json()) == (404, NO_LINK)
 

@@ -54,6 +54,8 @@ _FOREIGN: dict[str, Any] = {
 """What pages of the listed origins may do here; they have no cookie of ours, but a token."""
 _SHOWN_INLINE = re.compile(r"image/(png|jpeg|gif|webp|avif)|(audio|video)/.*|application/pdf")
 """What browsers show, and never run."""
+_NEAR = re.compile(r'((?:href|src)=")(?![a-z]+:|/)')
+"""Addresses in the page that begin where it is."""
 _PDF_CSP = "default-src 'none'; frame-ancestors 'self'"
 """Browsers do not open their reader in a sandbox."""
 _FRAME_CSP = (
@@ -91,7 +93,7 @@ class WebApplication:
         self._settings = settings
         self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
         self._assets = Assets()
-        self._threads = Threads(app.title, _HEADERS, _problem)
+        self._threads = Threads(self._front.title, _HEADERS, _problem)
         self._endpoint: WebSocketEndpoint | None = None
         self._http: HttpEndpoint | None = None
         self._engine: Engine | None = None
@@ -176,8 +178,9 @@ class WebApplication:
     async def _shared_page(self, request: Request) -> Response:
         # The same for every token: whether there is such a link is told by its records.
         token = html.escape(request.path_params["token"][:100], quote=True)
-        page = self._assets.page().replace("{{title}}", html.escape(self._app.title))
-        page = page.replace('"static/', '"../static/')
+        page = self._assets.page().replace("{{title}}", html.escape(self._front.title))
+        page = page.replace("{{icon}}", self._front.icon)
+        page = _NEAR.sub(r"\1../", page)
         page = page.replace("<parlour-chat ", f'<parlour-chat shared="{token}" ')
         page = page.replace("<head>", '<head>\n<meta name="robots" content="noindex">', 1)
         headers = {**_HEADERS, "Referrer-Policy": "no-referrer"}
