@@ -52,10 +52,20 @@ def settings(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
-def visits(page: Page) -> None:
+def threads(page: Page) -> None:
     say("prose", "That is all.")(page)
-    page.get_by_role("button", name="Earlier conversations").click()
+    page.get_by_role("button", name="Conversations").click()
+    expect(page.locator(".thread")).to_have_count(1)
     page.wait_for_timeout(300)
+
+
+def versions(page: Page) -> None:
+    say("prose", "That is all.")(page)
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.get_by_role("group", name="Version 2 of 2")).to_be_visible()
+    page.locator(".turn.user").hover()
+    page.get_by_role("button", name="Edit").click()
+    page.wait_for_timeout(500)
 
 
 def files(page: Page) -> None:
@@ -98,7 +108,9 @@ STATES: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
     "form-dark": (say("form", "Please tell us about your stay."), {"color_scheme": "dark"}),
     "files": (files, {}),
     "settings": (settings, {}),
-    "visits": (visits, {"color_scheme": "dark"}),
+    "threads": (threads, {"color_scheme": "dark"}),
+    "threads-phone": (threads, {"viewport": PHONE}),
+    "versions": (versions, {}),
     "outage": (outage, {}),
     "phone": (say("prose", "That is all."), {"viewport": PHONE, "has_touch": True}),
     "phone-choose": (say("choose", "Which room?"), {"viewport": PHONE, "has_touch": True}),
