@@ -413,3 +413,24 @@ def test_a_stopped_round_leaves_its_parts_open_and_a_lost_race_ends_its_own(hous
             assert [e.name for e in events if isinstance(e, PartBegun)] == ["Slow", "Last"]
 
     run(main())
+
+
+@promise("P12")
+def test_parts_stand_in_each_other_only_so_deep(house: House) -> None:
+    async def main() -> None:
+        async def dig(session: parlour.Session, depth: int) -> None:
+            async with session.part("Deeper"):
+                await dig(session, depth + 1)
+
+        async def talk(session: parlour.Session, message: parlour.Message) -> None:
+            with pytest.raises(parlour.ParlourError, match="32 deep"):
+                await dig(session, 0)
+            session.reply("enough")
+
+        async with house.running(app_of(talk)) as running:
+            session = await running.get_session()
+            result = await session.send_message("go")
+            assert result.reply == "enough"
+            assert sum(isinstance(event, PartBegun) for event in result.events) == 32
+
+    run(main())

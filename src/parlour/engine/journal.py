@@ -27,6 +27,7 @@ from parlour.engine.scope import Scope, current_scope
 from parlour.engine.streams import OpenStream
 from parlour.errors import (
     Diverged,
+    LimitExceeded,
     NotStorable,
     SessionOver,
     StepFailed,
@@ -68,6 +69,9 @@ from parlour.state import (
 
 log = logging.getLogger("parlour.engine")
 T = TypeVar("T")
+
+_DEEPEST = 32
+"""How deep parts of the work may stand in each other: more than anybody reads."""
 
 
 class Journal(Run):
@@ -153,6 +157,8 @@ class Journal(Run):
         self.check_alive()
         scope = self._scope()
         path = scope.path("part", begun.name)
+        if path.count("/part:") >= _DEEPEST:
+            raise LimitExceeded(f"parts stand in each other up to {_DEEPEST} deep; show fewer")
         self._once(replace(begun, path=path))
         return self.parts.begin(self.streams, path, scope)
 

@@ -3,7 +3,7 @@
  * sees by identity what is new. `key` stays the same from the first sign of an item to its record.
  */
 
-import type { Action, Cost, FileRef, Question, RoundStatus } from "./wire";
+import type { Action, Cost, FileRef, Progress, Question, RoundStatus } from "./wire";
 
 interface Shown {
   key: string;
@@ -80,6 +80,8 @@ export interface PartItem extends Shown {
   /** When it ended, in Unix seconds. */
   ended?: number;
   cost?: Cost;
+  /** How far it is, while it runs. */
+  progress?: Progress;
   parts: PartItem[];
 }
 

@@ -193,8 +193,9 @@ export class Transcript {
 
   /** A part that stands in no other. */
   #show(part: PartItem): void {
-    if (this.#index.has(part.key)) this.#change<PartItem>(part.key, part);
-    else this.#add(part);
+    const place = this.#index.get(part.key);
+    if (place === undefined) this.#add(part);
+    else this.#items[place] = part;
   }
 
   #settle(number: number, state: QuestionItem["state"]): void {

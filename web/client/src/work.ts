@@ -13,8 +13,8 @@ interface When {
 }
 
 export class Work {
-  /** How far it is, by the part's path; "" is the round itself. */
-  readonly progress = new Map<string, Progress>();
+  /** How far the round is. */
+  progress: Progress | null = null;
 
   #parts = new Map<string, PartItem>();
   #grown = new Map<string, Grown>();
@@ -42,10 +42,11 @@ export class Work {
     const { status = "done", output = "", cost } = event;
     const path = event.path.slice(0, event.path.lastIndexOf("/"));
     const part = this.#parts.get(path);
-    this.#forget(path);
+    this.#grown.delete(path);
     if (!part) return;
     const ended = at === undefined ? {} : { ended: at };
-    this.#put({ ...part, state: status, output, ...ended, ...(cost && { cost }) });
+    const { progress: _, ...rest } = part;
+    this.#put({ ...rest, state: status, output, ...ended, ...(cost && { cost }) });
   }
 
   /** Takes a piece of what comes out of a part. False: text before it is missing. */
@@ -61,28 +62,27 @@ export class Work {
 
   take(progress: Progress): void {
     const { path = "" } = progress;
-    if (!path || this.#parts.get(path)?.state === "running") this.progress.set(path, progress);
+    const part = this.#parts.get(path);
+    if (!path) this.progress = progress;
+    else if (part?.state === "running") this.#put({ ...part, progress });
   }
 
   /** What has passed by may be lost. */
   clear(): void {
     this.#grown.clear();
-    this.progress.clear();
+    this.progress = null;
   }
 
   /** The round is over, and with it all that was under way. */
   finish(state: PartItem["state"]): void {
     for (const path of [...this.#parts.keys()].reverse()) {
       const part = this.#parts.get(path);
-      if (part?.state === "running") this.#put({ ...part, state });
+      if (part?.state !== "running") continue;
+      const { progress: _, ...rest } = part;
+      this.#put({ ...rest, state });
     }
     this.#parts.clear();
     this.clear();
-  }
-
-  #forget(path: string): void {
-    this.#grown.delete(path);
-    this.progress.delete(path);
   }
 
   #put(part: PartItem): void {

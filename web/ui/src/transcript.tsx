@@ -124,7 +124,7 @@ function Turns({ items, underway, offline }: TurnsProps) {
 /** What it does just now, where it says so; a part that is under way says so itself. */
 function Working() {
   const { transcript } = useSurroundings().chat.conversation;
-  const progress = transcript.work.progress.get("");
+  const { progress } = transcript.work;
   if (progress && progress.done !== progress.total) return <ProgressLine progress={progress} />;
   return transcript.work.busy ? null : <Typing />;
 }

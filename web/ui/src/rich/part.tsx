@@ -4,6 +4,7 @@ import type { Cost, PartItem } from "@parlour/client";
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../icons";
 import { Markdown } from "../markdown/markdown";
+import { memo } from "../memo";
 import { adopt } from "../styles";
 import css from "../styles/rich.css?inline";
 import { useSurroundings } from "../surroundings";
@@ -27,10 +28,9 @@ export function PartTurn({ item }: { item: PartItem }) {
   );
 }
 
-function PartView({ item }: { item: PartItem }) {
+const PartView = memo(function PartView({ item }: { item: PartItem }) {
   const { texts } = useContext(Speech);
-  const { chat } = useSurroundings();
-  const progress = chat.conversation.transcript.work.progress.get(item.path);
+  const { progress } = item;
   const running = item.state === "running";
   // while it runs one sees what it does; later who wants to
   const [chosen, choose] = useState<boolean | null>(null);
@@ -63,7 +63,7 @@ function PartView({ item }: { item: PartItem }) {
       {running && progress && <ProgressLine progress={progress} />}
     </>
   );
-}
+});
 
 function PartLine({ item, full }: { item: PartItem; full: boolean }) {
   const { texts, tag } = useContext(Speech);
