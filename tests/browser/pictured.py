@@ -76,6 +76,41 @@ class Wishes:
 ROOMS = {"s": "Sea view", "g": "Garden view", "a": "Attic, with a skylight"}
 
 
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun"]
+BOOKINGS = {
+    "data": [
+        {"type": "bar", "name": "Sea view", "x": MONTHS, "y": [12, 14, 22, 31, 38, 45]},
+        {"type": "bar", "name": "Garden", "x": MONTHS, "y": [8, 9, 19, 36, 33, 40]},
+    ],
+    "layout": {"title": {"text": "Bookings"}, "barmode": "group", "height": 340},
+}
+OFFERS = [parlour.Action("Show the rooms", "rooms"), parlour.Action("Compare with 2025", "old")]
+ROOMS_OF_WEEK = [
+    {
+        "room": f"{('Sea view', 'Garden', 'Attic')[at % 3]} {at + 1}",
+        "guest": ("Ada Lovelace", "Grace Hopper", "Emmy Noether", "")[at % 4],
+        "nights": (3, 2, 7, None)[at % 4],
+        "price": (420.0, 198.5, 1015.0, None)[at % 4],
+    }
+    for at in range(40)
+]
+
+
+async def plan(session: parlour.Session, *, wait: bool) -> None:
+    async with session.part("Plan the week", cost=True) as whole:
+        whole.write("1. look for free rooms\n2. compare prices\n3. write the offer\n")
+        session.add_cost(0.0123, input_tokens=812, output_tokens=95)
+        async with session.part("Search the rooms", kind="tool", input={"nights": 3}) as part:
+            await asyncio.sleep(0.6)
+            part.output = [{"room": "Sea view 4", "price": 420}]
+        async with session.part("Ask the booking service", kind="tool") as part:
+            part.fail("The service does not answer.")
+        async with session.part("Compare prices"):
+            session.progress(3, 8, "rooms compared")
+            await asyncio.sleep(60 if wait else 0.1)
+    session.reply("The sea view is free from *Thursday*.")
+
+
 @app.on_message
 async def show(session: parlour.Session, message: parlour.Message) -> None:
     match message.text:
@@ -88,6 +123,15 @@ async def show(session: parlour.Session, message: parlour.Message) -> None:
                 for number in range(200):
                     out.write(f"word {number} " if number % 20 else "\n\nA new thought. ")
                     await asyncio.sleep(0.02)
+        case "figure":
+            session.reply(
+                "Bookings went up in **spring**, and the garden rooms were the first to go.",
+                attachments=[parlour.Figure(BOOKINGS), parlour.Actions(OFFERS)],
+            )
+        case "table":
+            session.reply("All rooms of this week:", attachments=[parlour.Table(ROOMS_OF_WEEK)])
+        case "steps" | "steps-running":
+            await plan(session, wait=message.text != "steps")
         case "work":
             await session.sleep(60)
         case "fail":

@@ -38,6 +38,19 @@ def say(words: str, then: str) -> Callable[[Page], None]:
     return talk
 
 
+def figure(page: Page) -> None:
+    say("figure", "Bookings went up")(page)
+    expect(page.locator(".drawing .bars path").first).to_be_attached(timeout=20_000)
+    page.wait_for_timeout(500)
+
+
+def steps(page: Page) -> None:
+    say("steps", "The sea view is free")(page)
+    page.get_by_text("Plan the week").click()
+    page.get_by_text("Search the rooms").click()
+    page.wait_for_timeout(300)
+
+
 def arabic(page: Page) -> None:
     expect(page.get_by_role("log")).to_have_attribute("aria-busy", "false")
     page.locator("textarea").first.fill("choose")
@@ -106,6 +119,11 @@ STATES: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
     "file": (say("file", "A photo, please."), {}),
     "form": (say("form", "Please tell us about your stay."), {}),
     "form-dark": (say("form", "Please tell us about your stay."), {"color_scheme": "dark"}),
+    "figure": (figure, {}),
+    "figure-dark": (figure, {"color_scheme": "dark"}),
+    "table": (say("table", "All rooms"), {}),
+    "steps": (steps, {}),
+    "steps-running": (say("steps-running", "3 / 8"), {"color_scheme": "dark"}),
     "files": (files, {}),
     "settings": (settings, {}),
     "threads": (threads, {"color_scheme": "dark"}),
@@ -113,6 +131,7 @@ STATES: dict[str, tuple[Callable[[Page], None], dict[str, Any]]] = {
     "versions": (versions, {}),
     "outage": (outage, {}),
     "phone": (say("prose", "That is all."), {"viewport": PHONE, "has_touch": True}),
+    "phone-figure": (figure, {"viewport": PHONE, "has_touch": True}),
     "phone-choose": (say("choose", "Which room?"), {"viewport": PHONE, "has_touch": True}),
     "right-to-left": (arabic, {"locale": "ar-EG"}),
 }

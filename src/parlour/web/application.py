@@ -187,7 +187,8 @@ class WebApplication:
         return Response(page, media_type="text/html", headers=headers)
 
     async def _asset(self, request: Request) -> Response:
-        asset = self._assets.find(request.path_params["name"])
+        # A library of megabytes is packed the first time.
+        asset = await asyncio.to_thread(self._assets.find, request.path_params["name"])
         if asset is None:
             return Response("Not found", 404, media_type="text/plain", headers=_HEADERS)
         headers = {**_HEADERS, "ETag": asset.tag, "Vary": "Accept-Encoding"}

@@ -39,6 +39,7 @@ export function App({ chat, language, heading, theme }: AppProps) {
     chat,
     announce,
     toEnd: () => follow.current?.toEnd(),
+    stay: () => follow.current?.stay(),
     giveBack: (text, files) => composer.current?.giveBack(text, files),
     rewrite: (text, files) => composer.current?.rewrite(text, files),
     show: (element) => follow.current?.show(element),

@@ -42,6 +42,11 @@ export class Follow {
     return this.#follows;
   }
 
+  /** The reader opens something: what they look at stays where it is. */
+  stay(): void {
+    this.#follows = false;
+  }
+
   toEnd(gently = false): void {
     this.#follows = true;
     const calm = gently && !matchMedia("(prefers-reduced-motion: reduce)").matches;

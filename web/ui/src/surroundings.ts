@@ -11,6 +11,8 @@ export interface Surroundings {
   announce(words: string): void;
   /** Shows the end of the conversation: the user has just done something there. */
   toEnd(): void;
+  /** Leaves what is looked at in its place: the user opens something there. */
+  stay(): void;
   /** Puts words and files back into the composer, before what is written there. */
   giveBack: GiveBack;
   /** Puts other words and files into the composer; what stood there comes back with `unwrite`. */

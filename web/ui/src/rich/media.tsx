@@ -4,6 +4,7 @@ import type { FileRef } from "@parlour/client";
 import { useState } from "preact/hooks";
 import { FileLink, useFileAddress } from "../files";
 import { Icon } from "../icons";
+import { useSurroundings } from "../surroundings";
 import { useTexts } from "../texts";
 import { Caption } from "./caption";
 
@@ -54,7 +55,12 @@ export function Film({ file }: Props) {
 export function Paper({ file }: Props) {
   const texts = useTexts();
   const href = useFileAddress(file.id);
+  const { stay } = useSurroundings();
   const [open, setOpen] = useState(false);
+  const turn = () => {
+    stay();
+    setOpen(!open);
+  };
   return (
     <figure class="medium paper" data-open={open}>
       {open && <iframe title={file.alt || file.name} src={href} />}
@@ -74,7 +80,7 @@ export function Paper({ file }: Props) {
         }
       >
         {navigator.pdfViewerEnabled && href && (
-          <button type="button" class="tool" aria-expanded={open} onClick={() => setOpen(!open)}>
+          <button type="button" class="tool" aria-expanded={open} onClick={turn}>
             <Icon name="open" />
             <span>{open ? texts.hide : texts.show}</span>
           </button>

@@ -30,6 +30,7 @@ export function PartTurn({ item }: { item: PartItem }) {
 
 const PartView = memo(function PartView({ item }: { item: PartItem }) {
   const { texts } = useContext(Speech);
+  const { stay } = useSurroundings();
   const { progress } = item;
   const running = item.state === "running";
   // while it runs one sees what it does; later who wants to
@@ -43,7 +44,9 @@ const PartView = memo(function PartView({ item }: { item: PartItem }) {
         <details
           open={open}
           onToggle={({ currentTarget }) => {
-            if (currentTarget.open !== open) choose(currentTarget.open);
+            if (currentTarget.open === open) return;
+            stay();
+            choose(currentTarget.open);
           }}
         >
           <summary>{line}</summary>
@@ -70,6 +73,7 @@ function PartLine({ item, full }: { item: PartItem; full: boolean }) {
   const { state } = item;
   const time = useTime(item);
   const words = [time >= 0.05 ? seconds(time, tag) : "", ...costs(item.cost, texts, tag)];
+  const about = words.filter(Boolean).join(" · ");
   return (
     <span class="part-line" data-state={state}>
       <span class="part-mark">
@@ -79,9 +83,11 @@ function PartLine({ item, full }: { item: PartItem; full: boolean }) {
         {item.name}
         {state !== "done" && <span class="unseen">{`, ${texts[STATES[state]]}`}</span>}
       </span>
-      <span class="part-about" aria-hidden={state === "running"}>
-        {words.filter(Boolean).join(" · ")}
-      </span>
+      {about && (
+        <span class="part-about" aria-hidden={state === "running"}>
+          {about}
+        </span>
+      )}
       {full && <Icon name="open" />}
     </span>
   );

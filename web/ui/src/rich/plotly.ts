@@ -28,7 +28,9 @@ const SMALL = new Set(
   ),
 );
 const HEIGHT = 380;
-const MARGIN = { l: 56, r: 24, t: 56, b: 48 };
+/** Beside a figure that is narrower than this there is no room for its legend. */
+const NARROW = 480;
+const MARGIN = { l: 48, r: 16, b: 48 };
 /** The rules that Plotly writes; see `takeStyles`. */
 const ID = "plotly.js-style-global";
 
@@ -39,8 +41,11 @@ export const draw: Draw = async (place, { data = [], layout = {}, frames = [] },
   const own = layout as Tree;
   const { width: _, ...rest } = own;
   const height = Number(own.height) || Number.parseInt(place.style.minHeight, 10) || HEIGHT;
-  const themed = { ...rest, height, autosize: true, template: template(own.template, look) };
-  const margin = { ...MARGIN, ...(own.title ? {} : { t: 24 }), ...(own.margin as Tree) };
+  const narrow = place.clientWidth < NARROW;
+  const theme = template(own.template, look, narrow);
+  const themed = { ...rest, height, autosize: true, template: theme };
+  const above = (own.title ? 56 : 24) + (narrow ? 28 : 0);
+  const margin = { ...MARGIN, t: above, ...(narrow ? {} : (own.margin as Tree)) };
   const config = { displayModeBar: false, responsive: false, showTips: false };
   await plotly.newPlot(place, traces, { ...themed, margin }, config);
   if ((frames as Tree[]).length) await plotly.addFrames(place, frames as Tree[]);
@@ -67,7 +72,7 @@ function withoutWebGl(trace: Tree): Tree {
 }
 
 /** What the figure's author did not choose is as the chat is: a template gives way to a layout. */
-function template(own: unknown, { ink, line, page, font }: Look): Tree {
+function template(own: unknown, { ink, line, page, font }: Look, narrow: boolean): Tree {
   const { layout = {}, data = {} } = (own ?? {}) as { layout?: Tree; data?: Tree };
   const clear = "rgba(0,0,0,0)";
   const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line };
@@ -84,6 +89,7 @@ function template(own: unknown, { ink, line, page, font }: Look): Tree {
     layout: {
       ...layout,
       ...axes,
+      ...(narrow && { legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 } }),
       paper_bgcolor: clear,
       plot_bgcolor: clear,
       font: { ...(layout.font as Tree), color: ink, family: font },
