@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from parlour.engine.activation import Accepted, Done
 from parlour.engine.bus import Courier, Posted, Settled
+from parlour.engine.outcome import Accepted, Done
 from parlour.errors import Refused, StoreError
 from parlour.events import Answer, Assign, Close, Command, Say, Signal, Stop
 from parlour.state import check_command_id
