@@ -81,7 +81,7 @@ class Choices(_Reading):
                 if known != value:
                     raise ValueError(f"{word!r} of the entity {name!r} means {known} and {value}")
         longest_first = sorted(self._words, key=len, reverse=True)
-        words = "|".join(re.escape(word) for word in longest_first)
+        words = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in longest_first)
         self._pattern = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
         self._most_words = max(word.count(" ") + 1 for word in self._words)
 
@@ -165,7 +165,7 @@ _MOST_DIGITS = 30
 _WORDS = "|".join(sorted(_NUMBERS, key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?<![\w.,])[-+]?\d+(?:[.,]\d{3})*(?:[.,]\d+)?(?!\w)"
-    rf"|\b(?:{_WORDS})(?:[- ](?:{_WORDS}))?\b",
+    rf"|\b(?:(?:{_TENS_FROM_20.replace(' ', '|')})[- ](?:{'|'.join(sorted(_DIGITS))})|{_WORDS})\b",
     re.IGNORECASE,
 )
 
@@ -193,9 +193,7 @@ class Number(_Reading):
 def _number(text: str) -> float | None:
     if text[0].isalpha():
         first, _, second = text.lower().replace("-", " ").partition(" ")
-        tens = first in _TENS_FROM_20
-        small = _NUMBERS[second] if tens and second in _DIGITS else 0
-        return float(_NUMBERS[first] + small)
+        return float(_NUMBERS[first] + (_NUMBERS[second] if second else 0))
     if len(text) > _MOST_DIGITS:
         return None
     grouped = re.fullmatch(r"[-+]?\d{1,3}((?P<sign>[.,])\d{3})((?P=sign)\d{3})*", text)
