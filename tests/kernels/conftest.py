@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -34,24 +36,25 @@ def _no_kernel_stays(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def probed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], dict[str, str]]:
+def probed() -> Iterator[Callable[[str, str], dict[str, str]]]:
     """What came of all probes, for a level and for who runs the engine; each is tried once."""
+    made: list[Path] = []
 
     @lru_cache
     def run(who: str, level: str) -> dict[str, str]:
-        folder = tmp_path_factory.mktemp(f"{who}-{level}")
-        command = [sys.executable, str(HERE / "prober.py"), level, str(folder)]
         root = os.geteuid() == 0
         if who == "root" and not root:
             pytest.skip("only root can try what an engine of root's lets through")
         if level != "none":
             need(level)
+        # Not below pytest's own folder, which it closes to others again and again.
+        folder = Path(tempfile.mkdtemp(prefix="parlour-probes-"))
+        folder.chmod(0o755)
+        made.append(folder)
+        command = [sys.executable, str(HERE / "prober.py"), level, str(folder)]
         if who == "unprivileged" and root:
             command = [sys.executable, str(HERE / "as_nobody.py"), str(NOBODY), *command]
             os.chown(folder, NOBODY, NOBODY)
-            for parent in folder.parents:
-                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         done = subprocess.run(
             command,
             capture_output=True,
@@ -64,4 +67,6 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], dic
         found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
         return found
 
-    return run
+    yield run
+    for folder in made:
+        shutil.rmtree(folder)

@@ -20,7 +20,7 @@ from parlour.kernels.levels import probe
 from parlour.settings import KernelSettings
 
 SECONDS = 60.0
-QUICK = KernelSettings(preload=())
+QUICK = KernelSettings(preload=(), file_bytes=16 * 2**20)
 
 
 class Rig:

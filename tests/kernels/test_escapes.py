@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from probes import HARMLESS, ORDINARY, PROBES
-
-from conftest import LEVELS, WHO
+from rig import LEVELS, WHO
 
 Probed = Callable[[str, str], dict[str, str]]
 

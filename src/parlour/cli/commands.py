@@ -178,6 +178,23 @@ def new(
 
 
 @_commands.command()
+def doctor() -> None:
+    """Say how sessions' code would be confined here, and what is in the way. Exit code 1 if it is.
+
+    The settings are those of the current folder.
+    """
+    with failures():
+        from parlour.cli.doctor import examine
+
+        findings = examine(load_settings(Path(), os.environ).kernels)
+        marks = {True: "ok", False: "wrong", None: "-"}
+        for finding in findings:
+            typer.echo(f"{marks[finding.good]:5}  {finding.what}: {finding.found}")
+        if any(finding.good is False for finding in findings):
+            raise typer.Exit(1)
+
+
+@_commands.command()
 def backup(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new folder.")],
     store: StoreOption = DEFAULT_STORE,

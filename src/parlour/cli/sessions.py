@@ -70,14 +70,24 @@ def export(
     ],
     store: StoreOption = DEFAULT_STORE,
     user: UserOption = None,
+    notebook: Annotated[
+        bool, typer.Option("--notebook", help="TARGET becomes a Jupyter notebook (.ipynb).")
+    ] = False,
 ) -> None:
     """Write a conversation, or all of a user's, into a zip: JSON Lines and files."""
     *ids, target = names
+    if notebook and len(ids) != 1:
+        raise typer.BadParameter("a notebook is made of one session: give its ID and a TARGET")
     if len(ids) > 1 or (not ids and user is None):
         raise typer.BadParameter("give the ID of a session and a TARGET, or --user and a TARGET")
     with failures():
         import asyncio
 
+        if notebook:
+            from parlour.cli.notebooks import export_notebook
+
+            typer.echo(asyncio.run(export_notebook(store, ids[0], user, Path(target))))
+            return
         from parlour.cli.keeping import export as export_zip
 
         typer.echo(asyncio.run(export_zip(store, "".join(ids), user, Path(target))))

@@ -243,7 +243,6 @@ class JupyterKernel:
         if manager is not None:
             with contextlib.suppress(RuntimeError, OSError):
                 await manager.shutdown_kernel(now=True)
-            manager.cleanup_resources()
 
 
 def _output(kind: str, content: dict[str, Any]) -> Output | None:
