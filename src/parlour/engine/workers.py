@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from parlour.engine.activation import Accepted, Activation, Done
+from parlour.engine.activation import Activation
 from parlour.engine.bus import (
     Bus,
     Claimed,
@@ -31,6 +31,7 @@ from parlour.engine.bus import (
 )
 from parlour.engine.commit import Commit
 from parlour.engine.leases import Leases, StoreClock, about_here
+from parlour.engine.outcome import Accepted, Done
 from parlour.engine.posting import Posting
 from parlour.engine.tails import Tails, pause
 from parlour.errors import Refused, StoreError
