@@ -117,6 +117,7 @@ function surroundings(base: URL, token: string, announce: (words: string) => voi
     chat,
     announce,
     toEnd: nothing,
+    stay: nothing,
     giveBack: nothing,
     rewrite: nothing,
     show: nothing,
