@@ -160,6 +160,12 @@ class Work:
         """Wants memory, which may not be there."""
         return f"had {len(bytearray(48 * 1024 * 1024))} bytes"
 
+    async def sabotage(self):
+        """Ends all that it finds; nobody else is to feel it."""
+        for task in asyncio.all_tasks():
+            task.cancel()
+        return "ended all"
+
     async def leak(self):
         async def ghost():
             await asyncio.sleep(0.1)

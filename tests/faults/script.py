@@ -10,7 +10,7 @@ STOPPED = frozenset({"tick", "hang", "swallow"})
 """Rounds that the visitor stops."""
 
 HONEST = ("echo", "draw", "thread", "gather", "once", "ask", "timed", "stream", "sleep", "user")
-MISBEHAVING = ("fail", "hang", "spin", "swallow", "flood", "leak", "hoard")
+MISBEHAVING = ("fail", "hang", "spin", "swallow", "flood", "leak", "hoard", "sabotage")
 WEIGHTS = {
     **dict.fromkeys(HONEST, 6),
     "echo": 12,
@@ -26,6 +26,7 @@ STATUSES: dict[str, frozenset[str]] = {
     "close": _DONE,
     "spin": _DONE,
     "leak": _DONE,
+    "sabotage": _DONE,
     "hoard": _DONE,
     "edit": frozenset({"done", "diverged"}),
     "tick": frozenset({"stopped", "failed"}),
