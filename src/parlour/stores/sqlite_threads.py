@@ -12,6 +12,8 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from parlour.stores import sqlite_reads as reads
 from parlour.stores.store import (
     EXCERPT,
@@ -76,15 +78,15 @@ def threads(
 def _found(db: sqlite3.Connection, user: str, words: Sequence[str]) -> dict[str, str]:
     """The threads in which the words are found, with an excerpt of each."""
     each = "".join(
-        f" AND (instr(folded, ?{place}) OR instr(passage.title, ?{place}))"
-        for place in range(2, len(words) + 2)
+        f" AND (instr(folded, :word{place}) OR instr(passage.title, :word{place}))"
+        for place in range(len(words))
     )
     rows = db.execute(
-        f"SELECT {_THREAD}, CASE instr(folded, ?2) WHEN 0 THEN '' ELSE"
-        f" substr(text, max(instr(folded, ?2) - {EXCERPT_BEFORE}, 1), {EXCERPT}) END"
-        f" FROM session JOIN passage ON passage.session = key WHERE user = ?1{each}"
+        f"SELECT {_THREAD}, CASE instr(folded, :word0) WHEN 0 THEN '' ELSE"
+        f" substr(text, max(instr(folded, :word0) - {EXCERPT_BEFORE}, 1), {EXCERPT}) END"
+        f" FROM session JOIN passage ON passage.session = key WHERE user = :user{each}"
         " ORDER BY updated DESC, id DESC",
-        (user, *words),
+        {"user": user, **{f"word{place}": word for place, word in enumerate(words)}},
     )
     found: dict[str, str] = {}
     for thread, excerpt in rows:
@@ -97,10 +99,10 @@ def branches(db: sqlite3.Connection, session: str) -> list[Branch]:
         f"SELECT {reads.INFO}, coalesce(origin, ''), coalesce(upto, 0)"
         " FROM session LEFT JOIN branch ON branch.session = key WHERE key IN ("
         f"SELECT other.key FROM session JOIN session AS other ON other.id = {_THREAD}"
-        " WHERE session.id = ?1 UNION"
+        " WHERE session.id = :session UNION"
         f" SELECT branch.session FROM session JOIN branch ON branch.thread = {_THREAD}"
-        " WHERE session.id = ?1) ORDER BY created, id",
-        (session,),
+        " WHERE session.id = :session) ORDER BY created, id",
+        {"session": session},
     )
     return [
         Branch(info=reads.info_of(row[:-2]), origin=row[-2], upto=row[-1])
@@ -150,20 +152,14 @@ def index(db: sqlite3.Connection, passages: Sequence[Passage]) -> None:
     for passage in passages:
         db.execute(
             "INSERT INTO passage (session, upto, title, folded, text)"
-            f" SELECT key, ?3, ?4, substr(?5, 1, {SEARCHED}), substr(?6, 1, {SEARCHED})"
-            " FROM session WHERE id = ?1"
-            " AND (?2 = 0 OR EXISTS (SELECT 1 FROM passage WHERE session = key))"
-            " ON CONFLICT (session) DO UPDATE SET upto = ?3, title = ?4,"
-            f" folded = substr(folded || ?5, 1, {SEARCHED}),"
-            f" text = substr(text || ?6, 1, {SEARCHED}) WHERE upto = ?2",
-            (
-                passage.session,
-                passage.after,
-                passage.upto,
-                passage.title,
-                passage.folded,
-                passage.text,
-            ),
+            f" SELECT key, :upto, :title, substr(:folded, 1, {SEARCHED}),"
+            f" substr(:text, 1, {SEARCHED})"
+            " FROM session WHERE id = :session"
+            " AND (:after = 0 OR EXISTS (SELECT 1 FROM passage WHERE session = key))"
+            " ON CONFLICT (session) DO UPDATE SET upto = :upto, title = :title,"
+            f" folded = substr(folded || :folded, 1, {SEARCHED}),"
+            f" text = substr(text || :text, 1, {SEARCHED}) WHERE upto = :after",
+            structs.asdict(passage),
         )
 
 
