@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from parlour.app import load_app
+from parlour.cli.drawing import flow
 from parlour.cli.failures import failures, log_shortly
 from parlour.cli.options import DEFAULT_STORE, FileArgument, JsonOption, StoreOption, file_of
 from parlour.cli.sessions import sessions
@@ -29,6 +30,7 @@ _commands = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _commands.add_typer(sessions, name="sessions")
+_commands.command()(flow)
 
 
 def main() -> None:

@@ -65,10 +65,15 @@ def _inside(outer: State, depth: int) -> Iterator[str]:
     for state in outer.children:
         if is_final(state):
             yield f"{indent}{_id(state)} --> [*]"
+    arrows: dict[str, list[str]] = {}
     for state in _all_within(outer):
         for row in state.transitions:
             if row.flow is None and _meets(row) is outer:
-                yield indent + _arrow(row)
+                arrows.setdefault(_arrow(row), []).append(_label(row))
+    for arrow, labels in arrows.items():
+        # One arrow for all that lead the same way, or they would lie upon each other.
+        words = " / ".join(label for label in labels if label)
+        yield f"{indent}{arrow}" + (f" : {words}" if words else "")
 
 
 def _all_within(outer: State) -> Iterator[State]:
@@ -94,23 +99,18 @@ def _across(flows: Iterable[Flow]) -> Iterator[str]:
         for state in flow.own_states():
             for row in state.transitions:
                 if row.flow is not None:
-                    label = _label(row, "calls")
-                    yield f"{_id(state)} --> {_flow_id(row.flow)}{label}"
+                    yield f"{_id(state)} --> {_flow_id(row.flow)} : {_label(row)}"
 
 
 def _arrow(row: Transition) -> str:
     if row.way == "end":
-        return f"{_id(row.source)} --> [*]{_label(row)}"
-    if row.way == "stay" or row.target is None:
-        return f"{_id(row.source)} --> {_id(row.source)}{_label(row, 'stays')}"
-    return f"{_id(row.source)} --> {_id(row.target)}{_label(row)}"
+        return f"{_id(row.source)} --> [*]"
+    return f"{_id(row.source)} --> {_id(row.target or row.source)}"
 
 
-def _label(row: Transition, how: str = "") -> str:
-    words = _text(row.title)
-    if how:
-        words = f"{words} ({how})".strip()
-    return f" : {words}" if words else ""
+def _label(row: Transition) -> str:
+    how = {"stay": " (stays)", "call": " (calls)"}.get(row.way or "", "")
+    return f"{_text(row.title)}{how}".strip()
 
 
 def _id(state: State) -> str:

@@ -132,6 +132,9 @@ class Flow:
                         f"{slot!r} of the intent {name!r} is {known.entity.name} and {found.name}",
                     )
                 slots[slot] = Slot(slot, found, slot in asked, asked.get(slot, ""))
+        # They are asked for in the order in which the author wrote the questions.
+        ordered = {name: slots.pop(name) for name in (*asked, *slots) if name in slots}
+        slots.update(ordered)
         for slot in asked.keys() - slots.keys():
             self.notes.problem(
                 intent.line, f"the intent {name!r} asks for {slot!r}, which no example has"

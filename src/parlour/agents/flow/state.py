@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from parlour.agents.flow.calls import Call, call_of, declared, name_of
 from parlour.agents.flow.happening import STANDARD, FlowEvent
 from parlour.agents.flow.intents import Intent
+from parlour.agents.flow.session import BlockingFlowSession, FlowSession
 from parlour.agents.flow.triggers import (
     OPERATORS,
     Comparison,
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
     from parlour.agents.flow.flow import Flow
 
 F = TypeVar("F", bound=Callable[..., Any])
+Test = (
+    Callable[[FlowSession], Any]
+    | Callable[[FlowSession, Any], Any]
+    | Callable[[FlowSession, Any, dict[str, Any]], Any]
+    | Callable[..., Any]
+)
+"""A condition; a lambda's parameters are what it is called with."""
+Action = (
+    Callable[[BlockingFlowSession], Any]
+    | Callable[[BlockingFlowSession, Any], Any]
+    | Callable[[BlockingFlowSession, Any, dict[str, Any]], Any]
+    | Callable[..., Any]
+)
+"""What a transition does; a plain function gets a `BlockingFlowSession`."""
 Back = Literal["silent", "remind", "again"]
 Way = Literal["go", "stay", "call", "end"]
 
@@ -78,11 +93,11 @@ class When:
         self._transition = Transition(source, trigger, guards)
         source.begun.append(self._transition)
 
-    def if_(self, condition: Callable[..., Any]) -> When:
+    def if_(self, condition: Test) -> When:
         """Only if `condition(session)`, or `(session, event)`, gives something true."""
         return self._guard(Condition(call_of(condition, "a condition")))
 
-    def unless(self, condition: Callable[..., Any]) -> When:
+    def unless(self, condition: Test) -> When:
         """Only if `condition` gives something false."""
         return self._guard(Condition(call_of(condition, "a condition"), wanted=False))
 
@@ -94,7 +109,7 @@ class When:
         self._transition.guards = (*self._transition.guards, guard)
         return self
 
-    def do(self, action: Callable[..., Any]) -> When:
+    def do(self, action: Action) -> When:
         """Call `action(session)`, or `(session, event)`, on the way."""
         call = call_of(action, "what a transition does")
         self._transition.actions = (*self._transition.actions, call)
@@ -285,14 +300,18 @@ class State:
         """When the user says anything."""
         return self._way(OnEvent("message"))
 
-    def when(self, what: Callable[..., Any] | str) -> When:
+    @overload
+    def when(self, what: type[Any] | str) -> When: ...
+    @overload
+    def when(self, what: Test) -> When: ...
+    def when(self, what: Any) -> When:
         """When a condition holds, or an event comes: a class or a name.
 
         A condition is `condition(session)` or `(session, event)`, a function or a coroutine. It is
         looked at after each event and each variable set, never in between; it has no effects.
         """
         if isinstance(what, str | type):
-            return self.when_event(what)
+            return self.when_event(cast("type[Any] | str", what))
         return self._way(None, Condition(call_of(what, "a condition")))
 
     def when_variable(self, name: str, sign: str, value: object) -> When:
