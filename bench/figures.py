@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from bench.kernels import kernels
 from bench.load import Load, open_talkers, run
 from bench.machine import cpu_seconds, resident_bytes
 from bench.peers import BESSER, CHAINLIT, NotInstalled, Peer, install
@@ -397,4 +398,5 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "asleep": asleep,
     "wake": wake,
     "long": long,
+    "kernels": lambda bench: kernels(quick=bench.quick),
 }

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context
 from pathlib import Path
@@ -75,7 +76,7 @@ class ForkServer:
         self._stderr = b""
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._sending = asyncio.Lock()
+        self._outgoing: deque[tuple[bytes, list[int], asyncio.Future[None]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.born = self._loop.time()
@@ -177,7 +178,7 @@ class ForkServer:
         }
         try:
             try:
-                await self._send(request, [theirs.fileno(), out_end, err_end])
+                await self._put(request, [theirs.fileno(), out_end, err_end])
             finally:
                 theirs.close()
                 os.close(out_end)
@@ -193,14 +194,7 @@ class ForkServer:
     def tell(self, what: str, started: Started, **more: Any) -> None:
         """Have something done to a kernel, without waiting."""
         if started.number in self._kernels or what == "kill":
-            message = msgspec.json.encode({"do": what, "id": started.number, **more})
-            try:
-                if self._control is not None:
-                    self._control.send(message)
-            except BlockingIOError:
-                self._spawn(self._send_bytes(message, []))
-            except OSError:
-                self._end()
+            self._put({"do": what, "id": started.number, **more}, [])
 
     def forget(self, started: Started) -> None:
         """Nobody reads what the kernel says any more."""
@@ -209,37 +203,40 @@ class ForkServer:
             os.close(started.out)
             os.close(started.err)
 
-    async def _send(self, message: Message, descriptors: list[int]) -> None:
-        await self._send_bytes(msgspec.json.encode(message), descriptors)
+    def _put(self, message: Message, descriptors: list[int]) -> asyncio.Future[None]:
+        """Send in order, as soon as there is room; the future is done when it is sent."""
+        sent: asyncio.Future[None] = self._loop.create_future()
+        self._outgoing.append((msgspec.json.encode(message), descriptors, sent))
+        if len(self._outgoing) == 1:
+            self._flush()
+        return sent
 
-    async def _send_bytes(self, data: bytes, descriptors: list[int]) -> None:
-        async with self._sending:
-            while True:
-                control = self._control
-                if control is None:
-                    raise KernelUnavailable("the fork server has ended; try again")
-                try:
-                    socket.send_fds(control, [data], descriptors)
-                except BlockingIOError:
-                    await self._writable(control)
-                except OSError as error:
-                    self._end()
-                    raise KernelUnavailable(f"the fork server has ended ({error})") from error
-                else:
-                    return
-
-    async def _writable(self, control: socket.socket) -> None:
-        future: asyncio.Future[None] = self._loop.create_future()
-
-        def wake() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        self._loop.add_writer(control, wake)
-        try:
-            await future
-        finally:
+    def _flush(self) -> None:
+        control = self._control
+        while self._outgoing and control is not None:
+            data, descriptors, sent = self._outgoing[0]
+            try:
+                socket.send_fds(control, [data], descriptors)
+            except BlockingIOError:
+                self._loop.add_writer(control, self._flush)
+                return
+            except OSError:
+                self._end()
+                return
+            self._outgoing.popleft()
+            if not sent.done():
+                sent.set_result(None)
+        if control is not None:
             self._loop.remove_writer(control)
+        self._drop_outgoing()
+
+    def _drop_outgoing(self) -> None:
+        while self._control is None and self._outgoing:
+            _, _, sent = self._outgoing.popleft()
+            if not sent.done():
+                sent.set_exception(KernelUnavailable("the fork server has ended; try again"))
+                # Nobody may be waiting any more.
+                sent.exception()
 
     # -- hearing ----------------------------------------------------------------------------
 
@@ -337,6 +334,7 @@ class ForkServer:
         self._note()
         told = self._stderr.decode(errors="replace").strip().splitlines()
         self._fail(told[-1] if told else "its process ended")
+        self._drop_outgoing()
         for number in tuple(self._waiting):
             self._settle(number, KernelUnavailable("the fork server has ended; try again"))
         for started in self._kernels.values():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,29 +59,29 @@ def processes() -> Iterator[int]:
             yield int(name)
 
 
-def in_space_of(first: int) -> Callable[[int], bool]:
-    """Whether a process is in the process namespace of `first`."""
-    space = os.readlink(f"/proc/{first}/ns/pid")  # noqa: PTH115
-
-    def inside(process: int) -> bool:
-        try:
-            return os.readlink(f"/proc/{process}/ns/pid") == space  # noqa: PTH115
-        except OSError:
-            return False
-
-    return inside
+def space_of(process: int) -> str:
+    """The process namespace that a process is in; "" if it is gone."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/pid")  # noqa: PTH115
+    except OSError:
+        return ""
 
 
-def in_group_of(first: int) -> Callable[[int], bool]:
-    """Whether a process is in the process group of `first`."""
+def group_of(process: int) -> str:
+    """The process group of a process; "" if it is gone."""
+    try:
+        return _stat(process)[2].decode()
+    except (OSError, IndexError):
+        return ""
 
-    def inside(process: int) -> bool:
-        try:
-            return int(_stat(process)[2]) == first
-        except (OSError, ValueError, IndexError):
-            return False
 
-    return inside
+def busy_ticks(members: list[int]) -> int:
+    """How long processes have computed, in ticks; cheap to look at."""
+    total = 0
+    for process in members:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += _ticks(process)
+    return total
 
 
 def folder_size(folder: str, enough: int) -> int:

@@ -16,7 +16,6 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ Message = dict[str, Any]
 
 _LOOK_SECONDS = 0.25
 _IDLE_LOOK_SECONDS = 5.0
+_TIMES_AS_LONG = 5
+"""So many times as long as a look takes there is none."""
 _DESCRIPTORS = 3
 _MOST_MESSAGE = 65536
 _OVERHEAD = 1.25
@@ -53,8 +54,10 @@ class Child:
         self.watched = False
         self.began = 0.0
         self.size = 0
+        self.ticks = -1
         self.told: set[str] = set()
-        self.mine: Callable[[int], bool] = watch.in_group_of(process)
+        self.place = str(process)
+        """What its processes have in common: their group, or their namespace."""
 
 
 class Server:
@@ -72,6 +75,7 @@ class Server:
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._looked = time.monotonic()
+        self._took = 0.0
         first, count = config["users"]
         # In the server's own user namespace theirs begin at 1.
         self._users = (1 if self._full else first, count)
@@ -99,14 +103,19 @@ class Server:
         self._send({"is": "ready", "missing": self._missing})
         while True:
             wait = _LOOK_SECONDS if self._any_watched() else _IDLE_LOOK_SECONDS
-            for descriptor, _ in self._poll.poll(wait * 1000 if self._children else None):
+            wait = max(wait, self._took * _TIMES_AS_LONG)
+            left = max(0.0, self._looked + wait - time.monotonic())
+            found = self._poll.poll(left * 1000 if self._children else None)
+            for descriptor, _ in found:
                 if descriptor == self._control.fileno():
                     if not self._obey():
                         self._end_all()
                         return
                 else:
                     self._reap(descriptor)
-            if time.monotonic() - self._looked >= wait:
+            # What is asked for goes before looking, though not for ever.
+            late = time.monotonic() - self._looked > wait * _TIMES_AS_LONG
+            if self._children and (late or not found):
                 self._look()
 
     def _any_watched(self) -> bool:
@@ -173,9 +182,8 @@ class Server:
         child = Child(number, process, self._at(work))
         self._children[number] = child
         self._poll.register(child.descriptor, select.POLLIN)
-        with contextlib.suppress(OSError):
-            if self._full:
-                child.mine = watch.in_space_of(process)
+        if self._full:
+            child.place = watch.space_of(process)
         self._send({"is": "started", "id": number})
 
     def _at(self, folder: str) -> str:
@@ -302,31 +310,35 @@ class Server:
 
     def _members(self, children: list[Child]) -> dict[Child, list[int]]:
         members: dict[Child, list[int]] = {child: [] for child in children}
+        by_place = {child.place: child for child in children}
+        place_of = watch.space_of if self._full else watch.group_of
         for process in watch.processes():
-            for child in children:
-                if process == child.process or child.mine(process):
-                    members[child].append(process)
-                    break
+            child = by_place.get(place_of(process))
+            if child is not None:
+                members[child].append(process)
         return members
 
     def _look(self) -> None:
-        self._looked = time.monotonic()
+        began = time.monotonic()
         if not self._full:
             _reap_orphans(self._children)
-        children = [child for child in self._children.values() if child.watched]
-        children = children or list(self._children.values())
-        for child, members in self._members(children).items():
-            found = watch.usage(members)
-            if found.memory > self._limits["memory_bytes"] * _OVERHEAD:
-                self._tell(child, "memory")
-                self._kill(child)
-                continue
-            if found.processes > self._limits["processes"] * 2:
-                self._tell(child, "processes")
-                self._kill(child)
-                continue
-            if not child.watched:
-                continue
+        for child, members in self._members(list(self._children.values())).items():
+            ticks = watch.busy_ticks(members)
+            if child.watched or ticks != child.ticks:
+                self._look_at(child, members)
+            child.ticks = ticks
+        self._looked = time.monotonic()
+        self._took = self._looked - began
+
+    def _look_at(self, child: Child, members: list[int]) -> None:
+        found = watch.usage(members)
+        if found.memory > self._limits["memory_bytes"] * _OVERHEAD:
+            self._tell(child, "memory")
+            self._kill(child)
+        elif found.processes > self._limits["processes"] * 2:
+            self._tell(child, "processes")
+            self._kill(child)
+        elif child.watched:
             if found.seconds - child.began > self._limits["cpu_seconds"]:
                 self._tell(child, "cpu")
             most = max(self._limits["workspace_bytes"], child.size)
