@@ -243,7 +243,7 @@ def test_a_listener_elsewhere_sees_a_message_while_it_is_written(town):
             await early.caught_up
             await one.send(session, "ann", Say(id="m", text="go on"))
             if town.bus != "none":
-                await until(lambda: "".join(early.deltas) == "one ")
+                await until(lambda: "one " in early.deltas)
                 late = Window(two, session)
                 await until(lambda: "one " in late.deltas)
             go.set()
@@ -455,5 +455,18 @@ def test_many_sessions_of_a_dead_worker_are_taken_over_soon(town):
             await _die(one)
             await until(lambda: len(begun) == 2 * count)
             await asyncio.gather(*(finished(two, session, 1) for session in sessions))
+
+    run(scenario())
+
+
+@pytest.mark.promise("P4")
+def test_a_session_that_its_maker_has_forgotten_is_begun_when_asked_for_elsewhere(town):
+    async def scenario():
+        async with town.engines(echo()) as (one, two):
+            session = one.session_id("ann", "o1")
+            await one.store.create(session, "ann", 0.0)
+            assert await opened(two) == session
+            await two.send(session, "ann", Say(id="m", text="x"))
+            await finished(two, session, 1)
 
     run(scenario())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any, Self
@@ -206,6 +206,9 @@ class Engine:
     def find_live(self, session: str) -> Activation | None:
         return self._live.get(session)
 
+    def is_waking(self, session: str) -> bool:
+        return session in self._waking
+
     def all_live(self) -> tuple[Activation, ...]:
         return tuple(self._live.values())
 
@@ -393,8 +396,8 @@ class Engine:
     def unsubscribe(self, subscription: Subscription) -> None:
         self._fanout.remove(subscription)
 
-    def has_listeners(self, session: str) -> bool:
-        return bool(self._fanout.of(session))
+    def listeners(self, session: str) -> Sequence[Subscription]:
+        return self._fanout.of(session)
 
     def reached(self, session: str, seq: int) -> None:
         """A session's log goes until `seq`, which not every listener may have been told."""
@@ -555,14 +558,12 @@ class Engine:
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
                 self._cut(subscription, failure)
 
-    def show(self, session: str, delta: Delta, *, at: int | None = None) -> None:
-        """Show a delta to all, or to those whose place is `at`."""
+    def show(self, session: str, delta: Delta) -> None:
         if self.workers is not None:
             self.workers.shown(session, delta)
         for subscription in self._fanout.of(session):
             try:
-                if at is None or subscription.place == at:
-                    subscription.delta(delta)
+                subscription.delta(delta)
             except Exception as failure:  # noqa: BLE001 - a listener harms nobody but itself
                 self._cut(subscription, failure)
 

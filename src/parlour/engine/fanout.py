@@ -92,6 +92,11 @@ class Subscription:
         self.over = False
         """Whether nothing is told any more."""
 
+    @property
+    def live(self) -> bool:
+        """Whether it is told what happens now."""
+        return self._live
+
     # -- the present ------------------------------------------------------------------------
 
     def commit(self, commit: Commit) -> None:

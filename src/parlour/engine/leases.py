@@ -154,7 +154,8 @@ class Leases:
                 held = self._engine.find_live(session)
                 if held is not None:
                     held.drop("its lease had ended")
-                self._adopted[session] = claim
+                if not self._engine.is_waking(session):
+                    self._adopted[session] = claim
                 self._engine.spawn(self._engine.keeper.wake_in_turn(session))
             if len(found) < _ADOPT_AT_ONCE:
                 return

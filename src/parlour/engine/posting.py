@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ log = logging.getLogger("parlour.engine")
 _KINDS: dict[str, type[Command]] = {
     kind.__name__: kind for kind in (Say, Answer, Stop, Signal, Assign, Close)
 }
+_OPEN = "Open"
+"""A letter that only wants the session to be there."""
 _PATIENCE = 30.0
 _KNOWN = 100_000
 _UNKNOWN = ("unknown_session", "There is no such session.")
@@ -123,13 +125,15 @@ class Posting:
                 await self._post(session, some)
         finally:
             self._outgoing.pop(session, None)
+            _tell(queue, Refused("unavailable", _UNREACHED, 1.0))
 
     async def _post(self, session: str, some: Sequence[tuple[str | None, Command, Done]]) -> None:
         unavailable = Refused("unavailable", _UNREACHED, 1.0)
         try:
             owner = await self._user_of(session)
-        except StoreError as error:
-            log.error("session %s: %s", session[:8], error)
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception("commands could not be posted")
             _tell(some, unavailable)
             return
         letters = [each for each in some if owner and each[0] in (None, owner)]
@@ -162,6 +166,16 @@ class Posting:
             _Letter(user, type(command).__name__, msgspec.Raw(msgspec.json.encode(command)))
         )
         return await self._store.post_for(session, command.id, data)
+
+    async def ask_to_open(self, session: str, command: str) -> None:
+        """Have the owner of a session begin it, if it has forgotten that it made it.
+
+        Raises `StoreError`.
+        """
+        letter = _Letter(None, _OPEN, msgspec.Raw(b"null"))
+        posted = await self._store.post_for(session, command, msgspec.json.encode(letter))
+        if posted is not None:
+            self._rouse(session, posted[1])
 
     def _rouse(self, session: str, worker: str | None) -> None:
         """Have the owner look; where there is none, own it."""
@@ -288,6 +302,9 @@ class Posting:
         done = partial(self._decided, session, id_)
         try:
             letter = msgspec.json.decode(data, type=_Letter)
+            if letter.kind == _OPEN:
+                done(Accepted(session, 1, repeated=True))
+                return
             command = msgspec.json.decode(letter.command, type=_KINDS[letter.kind])
         except (msgspec.DecodeError, KeyError):
             done(Refused("invalid", "That command is of another version; try again later.", 5.0))
@@ -330,7 +347,7 @@ class Posting:
             self.look(session)
 
 
-def _tell(some: Sequence[tuple[str | None, Command, Done]], refused: Refused) -> None:
+def _tell(some: Iterable[tuple[str | None, Command, Done]], refused: Refused) -> None:
     for _, _, done in some:
         done(refused)
 

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from parlour.engine.bus import Courier, Reached, Shown, Told, Watching
 from parlour.engine.commit import Commit
-from parlour.engine.fanout import commit_of
+from parlour.engine.fanout import Subscription, commit_of
 from parlour.engine.posting import Posting
 from parlour.errors import Refused, StoreError
 from parlour.events import Delta, PartStreamed, ProgressShown, TextStreamed
@@ -32,6 +32,8 @@ log = logging.getLogger("parlour.engine")
 _DELTAS: dict[str, type[Delta]] = {
     kind.__name__: kind for kind in (TextStreamed, PartStreamed, ProgressShown)
 }
+_Lengths = dict[tuple[type[Delta], int, str], int]
+"""How much a listener was shown of each message that is being written."""
 _SECONDS = 20.0
 """So long an owner tells a worker of a session without being asked again."""
 _AT_ONCE = 1000
@@ -49,7 +51,7 @@ class Tails:
         self._courier = courier
         self._posting = posting
         self._me = me
-        self._tails: dict[str, dict[tuple[type[Delta], int, str], int]] = {}
+        self._tails: dict[str, dict[Subscription, _Lengths]] = {}
         self._new: dict[str, None] = {}
         self._looking = False
         self._watchers: dict[str, dict[str, float]] = {}
@@ -107,7 +109,7 @@ class Tails:
             if not self._watchers[session]:
                 del self._watchers[session]
         for session in tuple(self._tails):
-            if not self._engine.has_listeners(session):
+            if not self._engine.listeners(session):
                 del self._tails[session]
         sessions = list(self._tails)
         for start in range(0, len(sessions), _AT_ONCE):
@@ -152,28 +154,21 @@ class Tails:
 
     def shown(self, message: Shown) -> None:
         """Deltas of a session that is followed here."""
-        lengths = self._tails.get(message.session)
-        if lengths is None:
+        tail = self._tails.get(message.session)
+        if tail is None:
             return
+        listeners = self._engine.listeners(message.session)
+        for gone in [each for each in tail if each not in listeners]:
+            del tail[gone]
         missing = False
         for kind, raw in message.deltas:
             try:
                 delta = msgspec.json.decode(raw, type=_DELTAS[kind])
             except (KeyError, msgspec.DecodeError):
                 continue
-            if isinstance(delta, ProgressShown):
-                self._engine.show(message.session, delta, at=message.seq)
-                continue
-            key = type(delta), delta.round, delta.path
-            if delta.offset > lengths.get(key, 0):
-                missing = True
-                continue
-            if not delta.offset:
-                # Few are written at once: what has ended is forgotten with the round before.
-                for other in [each for each in lengths if each[1] != delta.round]:
-                    del lengths[other]
-            lengths[key] = delta.offset + len(delta.text)
-            self._engine.show(message.session, delta, at=message.seq)
+            for listener in listeners:
+                if listener.place == message.seq:
+                    missing = not _show(listener, tail, delta) or missing
         owner = self._posting.owner(message.session)
         if missing and owner is not None:
             self._ask(owner, [message.session])
@@ -239,6 +234,25 @@ class Tails:
                 for worker in workers:
                     shown = Shown(session, seq, [(type(piece).__name__, raw)])
                     self._courier.send(worker, shown)
+
+
+def _show(listener: Subscription, tail: dict[Subscription, _Lengths], delta: Delta) -> bool:
+    """Show a delta to a listener who knows what comes before it; False if this one does not."""
+    if not listener.live:
+        return True
+    if isinstance(delta, ProgressShown):
+        listener.delta(delta)
+        return True
+    lengths = tail.setdefault(listener, {})
+    key = type(delta), delta.round, delta.path
+    if delta.offset > lengths.get(key, 0):
+        return False
+    # Few are written at once: what has ended is forgotten with the round before.
+    for other in [each for each in lengths if each[1] != delta.round]:
+        del lengths[other]
+    lengths[key] = delta.offset + len(delta.text)
+    listener.delta(delta)
+    return True
 
 
 def _pieces(delta: Delta, most: int) -> list[Delta]:

@@ -150,17 +150,22 @@ class Workers:
         self._posting.owned_by(session, worker)
         for user, command, done in waiting:
             self._posting.forward(session, user, command, done)
-        if self._engine.has_listeners(session):
+        if self._engine.listeners(session):
             self._tails.follow(session)
 
     async def opened_elsewhere(self, session: str, command: str) -> Accepted:
         """Wait until whoever makes a session has begun it. Raises `Refused` and `StoreError`."""
         deadline = self._engine.monotonic() + _OPEN_SECONDS
+        asked = False
         while self._engine.monotonic() < deadline and not self._engine.stopping:
             info: SessionInfo | None = await self._store.find(session)
             if info is not None and info.head:
                 return Accepted(session, 1, repeated=True)
             await asyncio.sleep(_OPEN_PAUSE)
+            if not asked and self._posting.owner(session) is not None:
+                # Its answer to the making may have been lost, and with it all it knew of that.
+                await self._posting.ask_to_open(session, command)
+                asked = True
             await self._engine.wake(session, opened_by=command)
         raise Refused("unavailable", "The session could not be opened; try again.", 1.0)
 
@@ -178,7 +183,7 @@ class Workers:
 
     def has_left(self, session: str) -> None:
         """A session is not in memory any more."""
-        if self._engine.has_listeners(session):
+        if self._engine.listeners(session):
             self._tails.follow(session)
 
     def listens(self, session: str) -> None:
