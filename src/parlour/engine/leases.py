@@ -29,25 +29,22 @@ _TIDY_SECONDS = 60.0
 
 
 class StoreClock:
-    """The machine's clock, set right by the store's: all workers see about the same time."""
+    """The store's clock, as this machine keeps it between two heartbeats.
+
+    The machine's own wall clock may be wrong, and may jump: it only counts until the first one.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
         self.monotonic = clock.monotonic
         self.wait = clock.wait
-        self.ahead = 0.0
-        """By how many seconds the store's clock is ahead of this machine's."""
+        self._ahead = clock.time() - clock.monotonic()
 
     def time(self) -> float:
-        return self._clock.time() + self.ahead
+        return self.monotonic() + self._ahead
 
     def set(self, now: float, before: float) -> None:
-        """The store said `now` to a question that was asked `before`, by this machine's clock."""
-        self.ahead = now - (before + self._clock.time()) / 2
-
-    def ask(self) -> float:
-        """The time by this machine's clock."""
-        return self._clock.time()
+        """The store said `now` to what was asked at `before`, by the monotonic clock."""
+        self._ahead = now - (before + self.monotonic()) / 2
 
 
 class Leases:
@@ -128,7 +125,7 @@ class Leases:
                 log.exception("the worker's heartbeat failed; it goes on")
 
     async def _beat(self) -> None:
-        before = self._clock.ask()
+        before = self._clock.monotonic()
         beat = await self._store.beat(self.worker, self.lease, self._about())
         self._clock.set(beat.now, before)
         if self._silent:
