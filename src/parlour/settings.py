@@ -35,6 +35,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All variables of one session together."""
     upload_bytes: int = 50 * 1024 * 1024
     """The largest uploaded file."""
+    request_bytes: int = 20 * 1024 * 1024
+    """The longest request in another dialect, with the history and the files that stand in it."""
     files_per_message: int = 20
     """Files that one message or answer may bring."""
     files_per_session: int = 1000
@@ -176,6 +178,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lease_seconds: float = 5.0
     """On a store that several workers share: the sessions of a worker that was not heard of for
     this time are taken over by others."""
+    session_headers: str = "X-Session-Id, X-OpenWebUI-Chat-Id, X-Conversation-Id, X-Chat-Id"
+    """Headers of OpenAI-compatible requests that may name the session; the first one counts."""
     snapshot_every: int = 2048
     """Records between two snapshots of a session that stays in memory; one that leaves it after
     more than a few has one made then."""
@@ -259,6 +263,13 @@ def _meant(now: object, text: str) -> object:
 
 _TABLES = ("limits", "kernels")
 _NOT_SETTINGS = frozenset(
-    {"PARLOUR_SECRET", "PARLOUR_STORE", "PARLOUR_RUN", "PARLOUR_FILES", "PARLOUR_BUS"}
+    {
+        "PARLOUR_API_KEY",
+        "PARLOUR_BUS",
+        "PARLOUR_FILES",
+        "PARLOUR_RUN",
+        "PARLOUR_SECRET",
+        "PARLOUR_STORE",
+    }
 )
 INCOMING_POLICIES: tuple[str, ...] = get_args(Incoming)

@@ -15,6 +15,7 @@ import typer
 from parlour.app import load_app
 from parlour.cli.drawing import flow
 from parlour.cli.failures import failures, log_shortly
+from parlour.cli.keys import keys
 from parlour.cli.options import DEFAULT_STORE, FileArgument, JsonOption, StoreOption, file_of
 from parlour.cli.sessions import sessions
 from parlour.errors import AppNotLoaded
@@ -31,6 +32,7 @@ _commands = typer.Typer(
 )
 _commands.add_typer(sessions, name="sessions")
 _commands.command()(flow)
+_commands.add_typer(keys, name="keys")
 
 
 def main() -> None:

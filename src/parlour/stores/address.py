@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from parlour.errors import BadSettings, StoreCorrupt, StoreUnavailable
 from parlour.stores.files import Files
+from parlour.stores.keys import Keys
 from parlour.stores.memory import MemoryStore
 from parlour.stores.store import Reading, Store
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SECRET_BYTES = 32
 _FILES = "PARLOUR_FILES"
+_KEY = "PARLOUR_API_KEY"
 
 
 def open_store(address: str) -> Store:
@@ -114,6 +116,18 @@ def files_for(address: str) -> Files:
         return Files(Path(os.environ.get(_FILES) or "parlour.files").absolute())
     path = _path(address)
     return Files() if path is None else Files(beside(path, "files"))
+
+
+def keys_for(address: str) -> Keys:
+    """The API keys of a store: beside the database, or among the files that all workers share.
+
+    `PARLOUR_API_KEY` is another one, and the only one of a store in memory. Raises `BadSettings`.
+    """
+    given = os.environ.get(_KEY, "")
+    if is_shared(address):
+        return Keys(files_for(address).root / "keys", given)
+    path = _path(address)
+    return Keys(None if path is None else beside(path, "keys"), given)
 
 
 def secret_for(address: str) -> bytes:

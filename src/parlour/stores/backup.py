@@ -34,6 +34,7 @@ _PAGES_AT_ONCE = 4096
 _DATABASE = "store.db"
 _FILES = "files"
 _SECRET = "secret"  # noqa: S105 - the name of a file
+_KEYS = "keys"
 _MANIFEST = "backup.json"
 
 
@@ -64,6 +65,8 @@ def back_up(address: str, target: Path) -> BackedUp:
             files = _copy_files(beside(database, "files"), draft / _FILES)
             if beside(database, "secret").is_file():
                 _copy(beside(database, "secret"), draft / _SECRET)
+            if beside(database, "keys").is_file():
+                _copy(beside(database, "keys"), draft / _KEYS)
             size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
             told = BackedUp(
                 at=time.time(), sessions=sessions, records=records, files=files, size=size
@@ -88,8 +91,9 @@ def restore(backup: Path, address: str) -> BackedUp:
     lock = FileLock(database)
     try:
         files, secret = beside(database, "files"), beside(database, "secret")
+        keys = beside(database, "keys")
         wal = database.with_name(f"{database.name}-wal")
-        for place in (database, wal, files, secret):
+        for place in (database, wal, files, secret, keys):
             if place.exists():
                 raise StoreUnavailable(
                     f"{place} is there already, and nothing was changed; move it away, or restore "
@@ -104,6 +108,9 @@ def restore(backup: Path, address: str) -> BackedUp:
                 if (backup / _SECRET).is_file():
                     made.append(secret)
                     _copy(backup / _SECRET, secret)
+                if (backup / _KEYS).is_file():
+                    made.append(keys)
+                    _copy(backup / _KEYS, keys)
                 draft = beside(database, "part")
                 made.append(draft)
                 _copy(backup / _DATABASE, draft)

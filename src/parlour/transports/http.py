@@ -250,6 +250,11 @@ class EventStream(Response):
     something was told, or after so many seconds: for clients behind a proxy that keeps streams.
     """
 
+    hello = "retry: 1000\n\n"
+    """What is sent first."""
+    beat = f"data: {native.PONG}\n\n"
+    """What a silent stream says now and then."""
+
     def __init__(self, engine: Engine, wait: float | None) -> None:
         super().__init__(headers=_HEADERS, media_type="text/event-stream")
         del self.headers["content-length"]
@@ -278,17 +283,17 @@ class EventStream(Response):
                 commit.session, commit.first, commit.at, commit.events, commit.data
             )
         self._told = True
-        self._put(f"id: {commit.last}\ndata: {frame}\n\n")
+        self.put(f"id: {commit.last}\ndata: {frame}\n\n")
 
     def delta(self, session: str, delta: Delta) -> None:
         self._wrote = True
-        self._put(f"data: {native.encode_delta(session, delta)}\n\n")
+        self.put(f"data: {native.encode_delta(session, delta)}\n\n")
 
     def live(self, session: str, seq: int) -> None:
-        self._put(f"data: {native.encode_live(session, seq)}\n\n")
+        self.put(f"data: {native.encode_live(session, seq)}\n\n")
 
     def ended(self, session: str, refusal: Refused) -> None:
-        self._put(f"data: {native.encode_refusal(refusal, session)}\n\n")
+        self.put(f"data: {native.encode_refusal(refusal, session)}\n\n")
         self.end()
 
     def end(self) -> None:
@@ -296,7 +301,8 @@ class EventStream(Response):
         self._ends = True
         self._news.set()
 
-    def _put(self, event: str) -> None:
+    def put(self, event: str) -> None:
+        """Have an event sent, or end the stream where too much waits already."""
         if self._ends:
             return
         # What one turn of the loop brings is bounded by others; slow is who does not take it.
@@ -323,7 +329,7 @@ class EventStream(Response):
         try:
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
-            await send(_body("retry: 1000\n\n"))
+            await send(_body(self.hello))
             tasks += map(self._loop.create_task, (self._catch_up(), self._watch(receive)))
             await self._write(send)
             await send(_body("", more=False))
@@ -344,7 +350,7 @@ class EventStream(Response):
             events, self._outbox = "".join(self._outbox), []
             if events or not (self._ends or self._is_late()):
                 self._sending, self._waiting = True, 0
-                await send(_body(events or f"data: {native.PONG}\n\n"))
+                await send(_body(events or self.beat))
                 self._sending = False
             if not self._outbox:
                 self._drained.set()

@@ -24,7 +24,7 @@ from parlour.engine.buses import bus_for
 from parlour.engine.scope import hide
 from parlour.errors import Refused, StoreError
 from parlour.settings import Settings
-from parlour.stores.address import files_for, is_shared, open_store, secret_for
+from parlour.stores.address import files_for, is_shared, keys_for, open_store, secret_for
 from parlour.transports.http import STATUS, HttpEndpoint
 from parlour.transports.identity import COOKIE, COOKIE_SECONDS, Identity
 from parlour.transports.websocket import Receive, Scope, Send, WebSocketEndpoint
@@ -32,6 +32,7 @@ from parlour.web.assets import Assets
 from parlour.web.front import Front
 from parlour.web.looks import PLAIN, Dressed
 from parlour.web.office import Office
+from parlour.web.openai import OpenAI
 from parlour.web.threads import Threads
 
 log = logging.getLogger("parlour.web")
@@ -94,6 +95,7 @@ class WebApplication:
         self._origins = tuple(origin.rstrip("/").lower() for origin in origins)
         self._assets = Assets()
         self._threads = Threads(self._front.title, _HEADERS, _problem)
+        self._openai = OpenAI(app.title)
         self._endpoint: WebSocketEndpoint | None = None
         self._http: HttpEndpoint | None = None
         self._engine: Engine | None = None
@@ -111,6 +113,7 @@ class WebApplication:
                 Route("/readyz", self._ready),
                 Route("/shared/{token}", self._shared_page),
                 *self._threads.routes,
+                *self._openai.routes,
             ],
             middleware=[Middleware(CORSMiddleware, **_FOREIGN, allow_origins=self._origins)],
             lifespan=self.lifespan,
@@ -153,6 +156,7 @@ class WebApplication:
             self._endpoint = WebSocketEndpoint(engine, self._identity)
             self._http = HttpEndpoint(engine, self._identity)
             self._threads.begin(engine, self._identity)
+            self._openai.begin(engine, keys_for(self._store), secret)
             try:
                 yield
             finally:
@@ -236,6 +240,7 @@ class WebApplication:
 
         A server that is stopped waits for them: call it when yours begins to.
         """
+        self._openai.end_streams()
         if self._http is not None:
             self._http.end_streams()
 

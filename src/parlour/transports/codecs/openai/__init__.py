@@ -1,0 +1,1 @@
+"""The OpenAI dialect: Chat Completions, Responses, Conversations and Files as JSON. Pure."""
