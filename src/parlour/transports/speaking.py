@@ -73,12 +73,18 @@ class _Opening:
         return ""
 
 
+async def opens(engine: Engine, session: str) -> bool:
+    """Whether a round of its own begins the session."""
+    profile = (await engine.state_of(session)).profile
+    return "open" in engine.beginnings.rules_for(profile).causes
+
+
 async def asks_first(engine: Engine, session: str) -> Begun | None:
     """What a new session asks before it listens; None if it listens.
 
     Whoever woke it has not seen the question, so that what he said cannot be the answer.
     """
-    if "open" not in engine.rules.causes:
+    if not await opens(engine, session):
         return None
     opening = _Opening()
     try:
