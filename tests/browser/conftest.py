@@ -161,7 +161,8 @@ def _free_port() -> int:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a server for an app's source: `serve(source, PARLOUR_LIMITS__UPLOAD_BYTES="1000")`.
 
-    `options` go to `parlour run`; a `script` is run as it is, with its port and store.
+    `options` go to `parlour run`; a `script` is run as it is, with its port and store; `prepare`
+    puts more into the app's folder.
     """
     with contextlib.ExitStack() as running:
         yield partial(_start, running, tmp_path)
@@ -182,10 +183,13 @@ def _start(
     *,
     options: list[str] | None = None,
     script: bool = False,
+    prepare: Callable[[Path], None] | None = None,
     **environment: str,
 ) -> Server:
     own = folder / f"server{len(list(folder.iterdir()))}"
     own.mkdir()
+    if prepare is not None:
+        prepare(own)
     server = Server(own, source, environment, options, script=script)
     running.callback(server.stop)
     server.start()

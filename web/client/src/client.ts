@@ -1,7 +1,7 @@
 /** A user's connection to one server, and the conversations that go over it. */
 
 import { Connection, type ConnectionState } from "./connection";
-import { Conversation } from "./conversation";
+import { type Beginning, Conversation } from "./conversation";
 import type { OpenPipe } from "./pipe";
 import type { Shelf } from "./shelf";
 import type { ClientFrame, Limits, ServerFrame } from "./wire";
@@ -38,12 +38,13 @@ export class Client {
   }
 
   /** Takes part in a session; without one, in a new one. */
-  enter(session = ""): Conversation {
-    const conversation = new Conversation(session, {
+  enter(session = "", beginning: Beginning = {}): Conversation {
+    const around = {
       send: (...frames: ClientFrame[]) => this.connection.send(...frames),
       changed: () => this.#changed(),
       shelf: this.#shelf,
-    });
+    };
+    const conversation = new Conversation(session, around, beginning);
     this.#conversations.add(conversation);
     if (this.connection.state === "ready") conversation.enter();
     return conversation;
@@ -51,6 +52,12 @@ export class Client {
 
   leave(conversation: Conversation): void {
     if (this.#conversations.delete(conversation)) conversation.leave();
+  }
+
+  /** Brings keys of the user's; an empty one is forgotten. Each greeting brings all again. */
+  bring(env: Record<string, string>): void {
+    this.connection.env = { ...this.connection.env, ...env };
+    this.connection.send({ t: "keys", env });
   }
 
   #turn(state: ConnectionState): void {
@@ -70,6 +77,7 @@ export class Client {
         for (const conversation of this.#conversations) conversation.enter();
         break;
       case "pong":
+      case "keys":
         return;
       default:
         for (const conversation of this.#conversations) {

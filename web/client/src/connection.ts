@@ -28,6 +28,8 @@ export class Connection {
   due = 0;
   /** What stands for this user where the browser keeps no cookie. */
   token = "";
+  /** Keys that the user brings, for each greeting. */
+  env: Record<string, string> = {};
 
   #open: OpenPipe;
   #listener: ConnectionListener;
@@ -96,7 +98,11 @@ export class Connection {
 
   #hello(): ClientFrame {
     const hello = { t: "hello" as const, versions: [VERSION] };
-    return this.token ? { ...hello, resume: this.token } : hello;
+    return {
+      ...hello,
+      ...(this.token ? { resume: this.token } : {}),
+      ...(Object.keys(this.env).length ? { env: this.env } : {}),
+    };
   }
 
   #turn(state: ConnectionState): void {

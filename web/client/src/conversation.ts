@@ -6,7 +6,16 @@
 import { freshId, Outbox, type Outgoing } from "./outbox";
 import type { Shelf } from "./shelf";
 import { Transcript } from "./transcript";
-import type { Ack, ClientFrame, Command, FileRef, Records, Refused, ServerFrame } from "./wire";
+import type {
+  Ack,
+  ClientFrame,
+  Command,
+  FileRef,
+  Rating,
+  Records,
+  Refused,
+  ServerFrame,
+} from "./wire";
 
 const RETRIES = 8;
 const RESYNC_PAUSE = 5_000;
@@ -24,6 +33,12 @@ export interface Answer {
   value?: unknown;
   text?: string;
   files?: FileRef[];
+}
+
+/** What a new session begins with. */
+export interface Beginning {
+  profile?: string;
+  settings?: unknown;
 }
 
 /** Why there is no conversation to be had. */
@@ -44,14 +59,18 @@ export class Conversation {
   opening = "";
 
   #session: string;
+  #beginning: Beginning;
   #around: Surroundings;
   #attaching = false;
   #resynced = 0;
+  /** Who waits for the outcome of a command, by its id. */
+  #waiting = new Map<string, (problem: string) => void>();
   #retry: ReturnType<typeof setTimeout> | undefined;
 
   /** `session` "" opens a new one. */
-  constructor(session: string, around: Surroundings) {
+  constructor(session: string, around: Surroundings, beginning: Beginning = {}) {
     this.#session = session;
+    this.#beginning = beginning;
     this.#around = around;
     this.outbox = new Outbox(around.shelf(session));
     for (const { id, command } of this.outbox.all) this.sent.set(id, command.t);
@@ -89,6 +108,20 @@ export class Conversation {
     });
     this.#send(outgoing);
     return outgoing.id;
+  }
+
+  /** Says what the user thinks of the message with this seq. */
+  rate(message: number, rating: Rating, reason = ""): void {
+    const command = { t: "rate" as const, message, rating, ...(reason ? { reason } : {}) };
+    this.#send(this.outbox.add(command));
+  }
+
+  /** Sets what the app lets users set; "" when it is done, else why it is not. */
+  configure(settings: unknown): Promise<string> {
+    const outgoing = this.outbox.add({ t: "configure", settings });
+    const done = new Promise<string>((resolve) => this.#waiting.set(outgoing.id, resolve));
+    this.#send(outgoing);
+    return done;
   }
 
   close(): void {
@@ -134,7 +167,7 @@ export class Conversation {
       const shelf = this.#around.shelf("");
       this.opening ||= String(shelf.read("open") ?? freshId());
       shelf.write("open", this.opening);
-      this.#around.send({ t: "open", id: this.opening });
+      this.#around.send({ t: "open", id: this.opening, ...this.#beginning });
       return;
     }
     this.#attaching = true;
@@ -219,11 +252,17 @@ export class Conversation {
 
   #acknowledge({ id, session }: Ack): void {
     if (!this.#session) this.#settle(session);
+    this.#tell(id, "");
     const outgoing = this.outbox.get(id);
     if (!outgoing) return;
     const shown = outgoing.text || outgoing.files.length;
     if (shown && !this.transcript.recorded.has(id)) this.outbox.mark(id, "acknowledged");
     else this.outbox.drop(id);
+  }
+
+  #tell(id: string, problem: string): void {
+    this.#waiting.get(id)?.(problem);
+    this.#waiting.delete(id);
   }
 
   /** The new session has its id. */
@@ -254,6 +293,7 @@ export class Conversation {
       this.outbox.mark(id, "refused", message, code);
     } else {
       this.outbox.drop(id);
+      this.#tell(id, message || code);
       if (command.t === "answer") this.transcript.reject(command.question, message, id);
       if (command.t === "signal") this.refusedSignals.set(id, { code, message });
     }

@@ -2,10 +2,19 @@
 
 export { Client, type ClientOptions } from "./client";
 export type { Connection, ConnectionState } from "./connection";
-export type { Answer, Conversation, Trouble } from "./conversation";
+export type { Answer, Beginning, Conversation, Trouble } from "./conversation";
 export { withDetour } from "./detour";
 export { type HttpOptions, overHttp } from "./http";
-export type { BotItem, Item, NoticeItem, PartItem, QuestionItem, UserItem } from "./items";
+export type {
+  BotItem,
+  ComponentItem,
+  Item,
+  NoticeItem,
+  PartItem,
+  QuestionItem,
+  UserItem,
+} from "./items";
+export { fetchOffer, type Key, type Offer, type Profile, type Starter } from "./offer";
 export { freshId, type Outgoing } from "./outbox";
 export { type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";
 export { memoryShelf, type Shelf, storageShelf } from "./shelf";

@@ -3,7 +3,7 @@
  * sees by identity what is new. `key` stays the same from the first sign of an item to its record.
  */
 
-import type { Action, Cost, FileRef, Progress, Question, RoundStatus } from "./wire";
+import type { Action, Cost, FileRef, Progress, Question, Rating, RoundStatus } from "./wire";
 
 interface Shown {
   key: string;
@@ -33,12 +33,30 @@ export interface BotItem extends Shown {
   path: string;
   /** It is being written, it is whole, or its end never came. */
   state: "streaming" | "whole" | "unfinished";
+  rating?: Opinion;
+}
+
+/** What the user thinks of a message. */
+export interface Opinion {
+  rating: Rating;
+  reason: string;
+}
+
+/** Something that a component of the app's own shows; `text` says the same without it. */
+export interface ComponentItem extends Shown {
+  kind: "component";
+  name: string;
+  data: unknown;
+  text: string;
 }
 
 export interface Rejection {
   text: string;
   reason: string;
   command: string;
+  /** The reason for other languages, docs/wire.md. */
+  code?: string;
+  values?: Record<string, string>;
 }
 
 export interface QuestionItem extends Shown {
@@ -85,4 +103,4 @@ export interface PartItem extends Shown {
   parts: PartItem[];
 }
 
-export type Item = UserItem | BotItem | QuestionItem | NoticeItem | PartItem;
+export type Item = UserItem | BotItem | ComponentItem | QuestionItem | NoticeItem | PartItem;

@@ -3,7 +3,15 @@
  * frames and changes; it sends nothing, shows nothing and reads no clock.
  */
 
-import type { BotItem, Item, NoticeItem, PartItem, QuestionItem, UserItem } from "./items";
+import type {
+  BotItem,
+  Item,
+  NoticeItem,
+  PartItem,
+  QuestionItem,
+  Rejection,
+  UserItem,
+} from "./items";
 import { Streams, streamKey } from "./streams";
 import type { Delta, Event, EventOf, PartDelta, Progress, Records } from "./wire";
 import { Work } from "./work";
@@ -18,6 +26,10 @@ export class Transcript {
   round = 0;
   /** How far this machine's clock is ahead of the server's, in seconds. */
   skew = 0;
+  /** Which of the app's profiles answers. */
+  profile = "";
+  /** What the user has set in the app's panel; undefined: nothing yet. */
+  settings: unknown;
   streams = new Streams();
   /** The parts of what the round does, and how far they are. */
   readonly work = new Work((part) => this.#show(part));
@@ -79,9 +91,9 @@ export class Transcript {
   }
 
   /** An answer was not taken; if its question still stands, it says why. */
-  reject(question: number, reason: string, command: string, text = ""): void {
+  reject(question: number, reason: string, command: string, text = "", more: Why = {}): void {
     const key = this.#open.get(question);
-    if (key) this.#change<QuestionItem>(key, { rejection: { text, reason, command } });
+    if (key) this.#change<QuestionItem>(key, { rejection: { text, reason, command, ...more } });
   }
 
   #evolve(seq: number, event: Event, at?: number): void {
@@ -117,10 +129,22 @@ export class Transcript {
         this.#said(event, when, true);
         break;
       case "AnswerRejected":
-        this.reject(event.question, event.reason ?? "", event.command ?? "", event.text);
+        this.#rejected(event);
         break;
       case "QuestionClosed":
         this.#settle(event.question, event.reason ?? "withdrawn");
+        break;
+      case "SessionOpened":
+        this.profile = event.profile ?? "";
+        break;
+      case "SettingsChanged":
+        this.settings = event.values;
+        break;
+      case "FeedbackGiven":
+        this.#rated(event);
+        break;
+      case "ComponentShown":
+        this.#showed(event, when);
         break;
       case "SessionClosed":
         this.closed = true;
@@ -153,6 +177,20 @@ export class Transcript {
     const { round } = this;
     const about = { round, path, text, files, ...(actions && { actions }) };
     this.#add({ kind: "bot", key, ...about, state: "whole", ...when });
+  }
+
+  #rejected({ question, reason = "", command = "", text, code, values }: Rejected): void {
+    const why: Why = { ...(code ? { code } : {}), ...(values ? { values } : {}) };
+    this.reject(question, reason, command, text, why);
+  }
+
+  #rated({ message, rating = "", reason = "" }: EventOf<"FeedbackGiven">): void {
+    const rated = this.#items.findLast(({ seq }) => seq === message);
+    if (rated?.kind === "bot") this.#change<BotItem>(rated.key, { rating: { rating, reason } });
+  }
+
+  #showed({ name, data, text = "" }: EventOf<"ComponentShown">, when: When): void {
+    this.#add({ kind: "component", key: `r:${when.seq}`, name, data, text, ...when });
   }
 
   #asked(event: EventOf<"QuestionAsked">, when: When): void {
@@ -234,6 +272,9 @@ interface When {
   seq: number;
   at?: number;
 }
+
+type Rejected = EventOf<"AnswerRejected">;
+type Why = Pick<Rejection, "code" | "values">;
 
 interface Given {
   command?: string;

@@ -46,11 +46,17 @@ export type Command =
   | { t: "answer"; question: number; value?: unknown; text?: string; files?: string[] }
   | { t: "stop"; round?: number }
   | { t: "signal"; name: string; data?: unknown }
+  | { t: "rate"; message: number; rating: Rating; reason?: string }
+  | { t: "configure"; settings: unknown }
   | { t: "close" };
 
+/** What the user thinks of a message; "" takes it back. */
+export type Rating = "up" | "down" | "";
+
 export type ClientFrame =
-  | { t: "hello"; versions: number[]; resume?: string }
-  | { t: "open"; id: string }
+  | { t: "hello"; versions: number[]; resume?: string; env?: Record<string, string> }
+  | { t: "open"; id: string; profile?: string; settings?: unknown }
+  | { t: "keys"; env: Record<string, string> }
   | { t: "attach"; session: string; after: number }
   | { t: "detach"; session: string }
   | (Command & { session: string; id: string })
@@ -121,6 +127,12 @@ export interface Refused {
   retry_after?: number;
 }
 
+/** The names of the user's keys that the server knows. */
+export interface Keys {
+  t: "keys";
+  names: string[];
+}
+
 export type ServerFrame =
   | Hello
   | Records
@@ -130,6 +142,7 @@ export type ServerFrame =
   | Progress
   | Ack
   | Refused
+  | Keys
   | { t: "pong" };
 
 // -- events -----------------------------------------------------------------------------------
@@ -161,7 +174,16 @@ export type RoundStatus = "done" | "failed" | "stopped" | "diverged";
 
 /** Fields with their default value are left out, so nearly all of them may be missing. */
 export type Event =
-  | { type: "SessionOpened" }
+  | { type: "SessionOpened"; profile?: string }
+  | { type: "SettingsChanged"; values: unknown }
+  | {
+      type: "FeedbackGiven";
+      message: number;
+      rating?: Rating;
+      reason?: string;
+      command?: string;
+    }
+  | { type: "ComponentShown"; path: string; name: string; data?: unknown; text?: string }
   | {
       type: "MessageAdded";
       role: "user" | "bot";
@@ -205,7 +227,15 @@ export type Event =
       files?: FileRef[];
       command?: string;
     }
-  | { type: "AnswerRejected"; question: number; text?: string; reason?: string; command?: string }
+  | {
+      type: "AnswerRejected";
+      question: number;
+      text?: string;
+      reason?: string;
+      command?: string;
+      code?: string;
+      values?: Record<string, string>;
+    }
   | { type: "QuestionClosed"; question: number; reason?: "timeout" | "withdrawn" }
   | { type: "TitleSet"; title?: string; command?: string }
   | { type: "SessionClosed"; reason?: "closed" | "expired" | "erased" };

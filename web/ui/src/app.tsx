@@ -1,6 +1,6 @@
 /** The chat as a whole: its head, the conversation, the composer, and what concerns all of them. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useAttendance } from "./attendance";
 import type { Chat } from "./chat";
 import { Composer, type ComposerHandle } from "./composer";
@@ -8,13 +8,19 @@ import { useChanges } from "./drawing";
 import { useDrop } from "./drop";
 import type { Follow } from "./follow";
 import { Head } from "./head";
+import { lazily } from "./lazily";
 import { Side, usePanel } from "./side";
 import { type Surroundings, SurroundingsContext } from "./surroundings";
-import { type Language, Speech } from "./texts";
+import { inOwnWords, type Language, Speech } from "./texts";
 import { useTheme } from "./theme";
 import { Transcript } from "./transcript";
 import type { Tray } from "./tray";
 import { Ended } from "./trouble";
+
+const AskKeys = lazily(
+  () => import("./keys").then(({ AskKeys }) => AskKeys),
+  () => null,
+);
 
 interface AppProps {
   chat: Chat;
@@ -24,8 +30,11 @@ interface AppProps {
   theme: string;
 }
 
-export function App({ chat, language, heading, theme }: AppProps) {
+export function App({ chat, language: spoken, heading: given, theme }: AppProps) {
   useChanges(chat);
+  const { offer } = chat;
+  const language = useMemo(() => inOwnWords(spoken, offer?.texts), [spoken, offer?.texts]);
+  const heading = given || offer?.title || "";
   const frame = useRef<HTMLDivElement>(null);
   const composer = useRef<ComposerHandle>(null);
   const follow = useRef<Follow>(null);
@@ -72,6 +81,7 @@ export function App({ chat, language, heading, theme }: AppProps) {
           data-dropping={dropping}
           ref={frame}
         >
+          {offer?.styled && <link rel="stylesheet" href={new URL("looks.css", chat.base).href} />}
           <Side panel={panel} />
           <div class="stage">
             <Head heading={heading} look={look} said={said} panel={panel} />
@@ -83,6 +93,7 @@ export function App({ chat, language, heading, theme }: AppProps) {
               >
                 <Ended />
               </Transcript>
+              {!over && chat.missingKeys.length > 0 && <AskKeys keys={chat.missingKeys} />}
               {!over && (
                 <Composer
                   key={`c${conversationKey(conversation)}`}

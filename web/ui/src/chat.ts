@@ -4,8 +4,12 @@
  */
 
 import {
+  type Beginning,
   Client,
   type Conversation,
+  fetchOffer,
+  type Key,
+  type Offer,
   overHttp,
   type Shelf,
   storageShelf,
@@ -38,6 +42,8 @@ export class Chat {
   readonly browser: Shelf;
   readonly watch: Watch;
   readonly attention: Attention;
+  /** What the app offers; null until it is known. */
+  offer: Offer | null = null;
 
   editing: Editing | null = null;
   /** What the server lets users do besides talking, as far as it has said so. */
@@ -47,6 +53,8 @@ export class Chat {
 
   #prefix: string;
   #listeners = new Set<() => void>();
+  /** Whose offer was asked for last; null: nobody's yet. */
+  #asked: string | null = null;
 
   constructor({ base, standalone }: ChatOptions) {
     this.base = base;
@@ -61,7 +69,8 @@ export class Chat {
       ),
       shelf: (id) => this.#kept(id),
     });
-    this.conversation = this.client.enter(this.#remembered());
+    this.client.connection.env = this.#keys;
+    this.conversation = this.client.enter(this.#remembered(), this.#beginning());
     this.attention = new Attention(this);
     this.client.subscribe(() => this.#changed());
   }
@@ -88,9 +97,66 @@ export class Chat {
 
   /** Shows another conversation, from what comes after record `reveal`; without an id, a new one. */
   enter(session = "", reveal = 0): void {
-    this.#show(session);
+    this.#show(session, this.conversation.transcript.profile);
     this.reveal = reveal;
     this.#remember(session, "push");
+    this.#changed();
+  }
+
+  /** Begins anew with another of the app's profiles; where nothing was said, in the same place. */
+  choose(profile: string): void {
+    const { conversation } = this;
+    const begun = conversation.transcript.items.some(({ kind }) => kind === "user");
+    if (!begun) conversation.close();
+    this.#show("", profile);
+    this.#remember("", begun ? "push" : "replace");
+    this.#changed();
+    void this.#ask(profile);
+  }
+
+  /** What a new conversation begins with: what was set last in this browser holds on. */
+  #beginning(profile = ""): Beginning {
+    const settings = this.browser.read("settings");
+    return { ...(profile ? { profile } : {}), ...(settings ? { settings } : {}) };
+  }
+
+  /** Sets what the app lets users set, here and in the next conversations; "" or the problem. */
+  async configure(settings: unknown): Promise<string> {
+    const problem = await this.conversation.configure(settings);
+    if (!problem) this.browser.write("settings", settings);
+    return problem;
+  }
+
+  // -- keys -------------------------------------------------------------------------------------
+
+  get #keys(): Record<string, string> {
+    return (this.browser.read("keys") as Record<string, string> | null) ?? {};
+  }
+
+  /** Whether the user has brought this key. */
+  has({ name }: Key): boolean {
+    return !!this.#keys[name];
+  }
+
+  /** What the app cannot do without and the user has not brought. */
+  get missingKeys(): Key[] {
+    const asked = this.offer?.keys ?? [];
+    return asked.filter((key) => key.required !== false && !this.has(key));
+  }
+
+  /** Keeps keys in this browser and brings them to the server; an empty one is forgotten. */
+  bring(env: Record<string, string>): void {
+    const kept = Object.entries({ ...this.#keys, ...env }).filter(([, value]) => value);
+    this.browser.write("keys", kept.length ? Object.fromEntries(kept) : null);
+    this.client.bring(env);
+    this.#changed();
+  }
+
+  async #ask(profile: string): Promise<void> {
+    this.#asked = profile;
+    const offer = await fetchOffer(this.base, this.client.connection.token, profile);
+    if (!offer || this.#asked !== profile) return;
+    this.offer = offer;
     this.#changed();
   }
 
@@ -104,10 +170,10 @@ export class Chat {
     for (const feature of features) this.may.add(feature);
   }
 
-  #show(session: string): void {
+  #show(session: string, profile = ""): void {
     if (!this.watch.keep(this.conversation)) this.client.leave(this.conversation);
     this.watch.show(session);
-    this.conversation = this.client.enter(session);
+    this.conversation = this.client.enter(session, this.#beginning(profile));
     this.editing = null;
     this.reveal = 0;
   }
@@ -138,6 +204,7 @@ export class Chat {
     if (this.standalone) addEventListener("popstate", turn, { signal });
     document.addEventListener("visibilitychange", unhide, { signal });
     this.client.connection.start();
+    if (this.standalone && this.#asked === null) void this.#ask("");
     return () => {
       end.abort();
       this.client.connection.stop();
@@ -145,7 +212,11 @@ export class Chat {
   }
 
   #changed(): void {
-    const { session } = this.conversation;
+    const { session, transcript } = this.conversation;
+    const known = this.client.user || transcript.place;
+    if (known && this.#asked !== transcript.profile && (transcript.place || this.#asked === null)) {
+      void this.#ask(transcript.profile);
+    }
     if (session && session !== this.#remembered()) this.#remember(session, "replace");
     this.watch.look();
     for (const listener of this.#listeners) listener();

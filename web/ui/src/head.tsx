@@ -1,7 +1,10 @@
 /** The head: whose chat it is, whether it is connected, the way to others, the settings. */
 
 import { useRef, useState } from "preact/hooks";
+import { useChanges } from "./drawing";
 import { Icon } from "./icons";
+import { lazily } from "./lazily";
+import { Logo } from "./logo";
 import { useSurroundings } from "./surroundings";
 import { useTexts } from "./texts";
 import type { Look, Theme } from "./theme";
@@ -36,15 +39,14 @@ export function Head({ heading, look, said, panel }: HeadProps) {
           </span>
         )}
       </button>
+      <Logo />
       <Title class="heading">{heading}</Title>
+      <ProfileName />
       <Status said={said} />
       <div class="head-tools">
-        <Menu
-          name="settings"
-          icon="look"
-          label={texts.settings}
-          view={() => <Settings look={look} />}
-        />
+        <Menu name="settings" icon="look" label={texts.settings}>
+          {() => <Settings look={look} />}
+        </Menu>
         <NewConversation
           class="icon-button"
           aria-label={texts.newConversation}
@@ -61,11 +63,11 @@ interface MenuProps {
   name: string;
   icon: "look";
   label: string;
-  view: (props: { close: () => void }) => preact.JSX.Element;
+  children: (close: () => void) => preact.JSX.Element;
 }
 
 /** A button and what it opens; the browser closes it again, and minds the focus. */
-function Menu({ name, icon, label, view: View }: MenuProps) {
+function Menu({ name, icon, label, children }: MenuProps) {
   const popover = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState(false);
   return (
@@ -86,14 +88,26 @@ function Menu({ name, icon, label, view: View }: MenuProps) {
         ref={popover}
         onBeforeToggle={({ newState }) => setOpen(newState === "open")}
       >
-        {open && <View close={() => popover.current?.hidePopover()} />}
+        {open && children(() => popover.current?.hidePopover())}
       </div>
     </>
   );
 }
 
+const Preferences = lazily(
+  () => import("./panel").then(({ Preferences }) => Preferences),
+  () => null,
+);
+const Keys = lazily(
+  () => import("./keys").then(({ Keys }) => Keys),
+  () => null,
+);
+
 function Settings({ look }: { look: Look }) {
   const texts = useTexts();
+  const { chat } = useSurroundings();
+  useChanges(chat);
+  const { offer, conversation } = chat;
   const themes: Theme[] = ["light", "dark", "system"];
   return (
     <>
@@ -117,7 +131,23 @@ function Settings({ look }: { look: Look }) {
         </fieldset>
       )}
       <Notify />
+      {offer?.settings && <Preferences key={conversation.session} settings={offer.settings} />}
+      {!!offer?.keys.length && <Keys keys={offer.keys} />}
     </>
+  );
+}
+
+/** Which of the app's profiles answers, where there are several. */
+function ProfileName() {
+  const { chat } = useSurroundings();
+  const { profiles = [] } = chat.offer ?? {};
+  const { profile } = chat.conversation.transcript;
+  const shown = profiles.find(({ name }) => name === profile);
+  if (!shown || profiles.length < 2) return null;
+  return (
+    <span class="profile-name" dir="auto">
+      {shown.label}
+    </span>
   );
 }
 

@@ -13,6 +13,16 @@ import { useTexts } from "./texts";
 import { Turn, UnderwayTurn } from "./turns";
 import { ProgressLine } from "./work";
 
+const Start = lazily(
+  () => import("./start").then(({ Start }) => Start),
+  ({ heading, greeted }) =>
+    greeted ? null : (
+      <div class="start">
+        <p class="greeting">{heading}</p>
+      </div>
+    ),
+);
+
 interface TranscriptProps {
   heading: string;
   follow: { current: Follow | null };
@@ -37,7 +47,8 @@ export function Transcript({ heading, follow, children }: TranscriptProps) {
   const backlog = useBacklog(transcript, scroller, follow);
   const { items, live, round, streams, questions } = transcript;
   const working = round > 0 && live;
-  const shown = items.length + underway.length;
+  const said = underway.length > 0 || items.some(({ kind }) => kind === "user");
+  const begins = live && !working && !said && !transcript.closed && !questions.length;
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
@@ -58,12 +69,7 @@ export function Transcript({ heading, follow, children }: TranscriptProps) {
             />
           </div>
           {working && !questions.length && !streams.size && <Working />}
-          {live && !working && !shown && !transcript.closed && (
-            <div class="empty">
-              <p class="greeting">{heading}</p>
-              <p>{texts.begin}</p>
-            </div>
-          )}
+          {begins && <Start heading={heading} greeted={items.length > 0} />}
           {children}
         </div>
       </section>

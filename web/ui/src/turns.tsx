@@ -1,10 +1,11 @@
 /** What stands in the transcript: one view for each kind of item. */
 
 import type { BotItem, Item, NoticeItem, Outgoing, UserItem } from "@parlour/client";
-import { useContext } from "preact/hooks";
+import { useContext, useEffect, useState } from "preact/hooks";
 import { Enclosed } from "./enclosed";
 import { FileList } from "./files";
 import { moment } from "./format";
+import { lazily } from "./lazily";
 import { Markdown } from "./markdown/markdown";
 import { memo } from "./memo";
 import { QuestionTurn } from "./question/turn";
@@ -13,6 +14,15 @@ import { fill, refusal, Speech, type Texts, useTexts } from "./texts";
 import { Part } from "./work";
 
 const NONE: never[] = [];
+
+const ComponentTurn = lazily(
+  () => import("./component").then(({ ComponentTurn }) => ComponentTurn),
+  () => null,
+);
+const Rating = lazily(
+  () => import("./rating").then(({ Rating }) => Rating),
+  () => null,
+);
 
 interface TurnProps {
   item: Item;
@@ -30,6 +40,8 @@ export const Turn = memo(function Turn({ item, last }: TurnProps) {
       return <QuestionTurn item={item} />;
     case "part":
       return <Part item={item} />;
+    case "component":
+      return <ComponentTurn item={item} />;
     case "notice":
       return <NoticeTurn item={item} last={last} />;
   }
@@ -114,8 +126,17 @@ function BotTurn({ item }: { item: BotItem }) {
       )}
       <Enclosed files={item.files} actions={item.actions ?? NONE} />
       {item.state === "unfinished" && <p class="state">{texts.unfinished}</p>}
+      {item.seq && item.state === "whole" && <Thumbs item={item} />}
     </div>
   );
+}
+
+/** Whether answers can be rated is known a moment after they are shown. */
+function Thumbs({ item }: { item: BotItem }) {
+  const { chat } = useSurroundings();
+  const [wanted, want] = useState(!!chat.offer?.feedback);
+  useEffect(() => chat.subscribe(() => want(!!chat.offer?.feedback)), [chat]);
+  return wanted && !chat.conversation.transcript.closed ? <Rating item={item} /> : null;
 }
 
 const QUIET = new Set<NoticeItem["status"]>(["stopped", "closed", "expired", "erased"]);

@@ -11,13 +11,14 @@ import { duration } from "../format";
 import { useSurroundings } from "../surroundings";
 import { fill, Speech } from "../texts";
 import { type Given, KINDS, type KindProps } from "./kinds";
+import { rejected } from "./rejected";
 
 /** An Enter that is held down, or a word that is being typed, is no answer to what just appeared. */
 const ACCIDENT = 400;
 
 export function Controls({ item, label }: { item: QuestionItem; label: string }) {
   const { chat, toEnd } = useSurroundings();
-  const { texts } = useContext(Speech);
+  const { texts, tag } = useContext(Speech);
   useChanges(chat);
   const [problem, complain] = useState("");
   const problemId = useId();
@@ -25,7 +26,7 @@ export function Controls({ item, label }: { item: QuestionItem; label: string })
   const { conversation } = chat;
   const answering = conversation.answering(item.seq);
 
-  const reason = item.rejection?.reason ?? "";
+  const reason = rejected(item.rejection, texts, tag);
   useEffect(() => complain(reason), [item.rejection]);
 
   const send = (answer: Answer, shown: string) => {

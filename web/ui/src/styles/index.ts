@@ -16,7 +16,8 @@ export function adopt(place: Node, css: string): void {
   let sheet = made.get(css);
   if (!sheet) {
     sheet = new CSSStyleSheet();
-    sheet.replaceSync(css);
+    // in a layer, so that a sheet of the app's own has the last word
+    sheet.replaceSync(`@layer chat{${css}}`);
     made.set(css, sheet);
   }
   if (!root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets.push(sheet);

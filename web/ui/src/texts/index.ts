@@ -47,6 +47,18 @@ export const Speech = createContext<Language>({ tag: "en", direction: "ltr", tex
 
 export const useTexts = (): Texts => useContext(Speech).texts;
 
+/** The language with the app's own words in it: those for all languages, then its own. */
+export function inOwnWords(
+  language: Language,
+  own: Record<string, Record<string, string>> | undefined,
+): Language {
+  if (!own) return language;
+  const tag = language.tag.toLowerCase();
+  const base = tag.split("-")[0] ?? "";
+  const texts = { ...language.texts, ...own[""], ...own[base], ...own[tag] };
+  return { ...language, texts };
+}
+
 const REFUSALS: Record<string, keyof Texts> = {
   busy: "refusedBusy",
   overloaded: "refusedUnavailable",
