@@ -81,7 +81,7 @@ function KeyField({ asked, done }: { asked: Key; done: () => void }) {
         {asked.required === false && <span class="optional"> {texts.optional}</span>}
       </label>
       {asked.help && (
-        <div class="help">
+        <div class="help" dir="auto">
           <Markdown text={asked.help} whole />
         </div>
       )}
