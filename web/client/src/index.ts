@@ -4,7 +4,7 @@ export { Client, type ClientOptions } from "./client";
 export type { Connection, ConnectionState } from "./connection";
 export type { Answer, Beginning, Conversation, Trouble } from "./conversation";
 export { withDetour } from "./detour";
-export { type HttpOptions, overHttp } from "./http";
+export type { HttpOptions } from "./http";
 export type {
   BotItem,
   ComponentItem,
@@ -16,7 +16,7 @@ export type {
 } from "./items";
 export { fetchOffer, type Key, type Offer, type Profile, type Starter } from "./offer";
 export { freshId, type Outgoing } from "./outbox";
-export { type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";
+export { fetched, type OpenPipe, type Pipe, type PipeListener, webSocket } from "./pipe";
 export { memoryShelf, type Shelf, storageShelf } from "./shelf";
 export { Transcript } from "./transcript";
 export { fileAddress, type Upload, UploadFailed, type UploadOptions, upload } from "./upload";

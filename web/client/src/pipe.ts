@@ -3,6 +3,9 @@
  * when to open the next one, it does not know.
  */
 
+/** A connection that is gone without a word. */
+const LOST = 1006;
+
 export interface Pipe {
   send(message: string): void;
   /** Ends it; `ended` is not called for it any more. */
@@ -32,6 +35,27 @@ export function webSocket(url: string): OpenPipe {
         socket.onmessage = null;
         socket.onclose = null;
         socket.close();
+      },
+    };
+  };
+}
+
+/** Pipes whose code is fetched when the first of them is opened. */
+export function fetched(fetch: () => Promise<OpenPipe>): OpenPipe {
+  return (listener) => {
+    let pipe: Pipe | null = null;
+    let closed = false;
+    fetch().then(
+      (open) => {
+        if (!closed) pipe = open(listener);
+      },
+      () => closed || listener.ended(LOST),
+    );
+    return {
+      send: (message) => pipe?.send(message),
+      close: () => {
+        closed = true;
+        pipe?.close();
       },
     };
   };

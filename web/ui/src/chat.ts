@@ -7,10 +7,10 @@ import {
   type Beginning,
   Client,
   type Conversation,
+  fetched,
   fetchOffer,
   type Key,
   type Offer,
-  overHttp,
   type Shelf,
   storageShelf,
   webSocket,
@@ -65,7 +65,10 @@ export class Chat {
     this.client = new Client({
       pipe: withDetour(
         webSocket(socketAddress(base)),
-        overHttp(base, { hidden: () => document.hidden }),
+        fetched(async () => {
+          const { overHttp } = await import("@parlour/client/http");
+          return overHttp(base, { hidden: () => document.hidden });
+        }),
       ),
       shelf: (id) => this.#kept(id),
     });
