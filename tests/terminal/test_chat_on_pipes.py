@@ -118,3 +118,20 @@ def test_a_session_that_is_not_there_is_one_clear_line(app, parlour):
     assert done.stderr.count("\n") == 1
     assert "there is no session 000" in done.stderr
     assert "parlour sessions ls" in done.stderr
+
+
+def test_a_component_is_said_in_words_and_a_key_comes_from_the_environment(
+    app, parlour, sessions, monkeypatch
+):
+    app("""
+    app.user_env = parlour.offers.user_keys(["MODEL_KEY"])
+
+    @app.on_message
+    async def answer(session, message):
+        session.show("room-map", {"room": 7}, text=f"Room {len(session.user_env['MODEL_KEY'])}")
+    """)
+    monkeypatch.setenv("MODEL_KEY", "sk-1234")
+    done = parlour("chat", "bot.py", lines="hi\n")
+    assert done.stdout.splitlines() == ["Room 7"]
+    [session] = sessions()
+    assert "bot  Room 7" in parlour("sessions", "show", session[:8]).stdout

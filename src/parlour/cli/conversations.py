@@ -17,6 +17,8 @@ from parlour.engine.fork import state_at
 from parlour.errors import Refused
 from parlour.events import (
     AnswerRejected,
+    ComponentShown,
+    FeedbackGiven,
     FileRef,
     MessageAdded,
     QuestionAnswered,
@@ -167,6 +169,8 @@ def _told(record: Record) -> Iterator[str]:
             yield from _said(record, "user", said.text, said.files)
         case MessageAdded() as said:
             yield from _said(record, "bot", said.text, said.files)
+        case ComponentShown() | FeedbackGiven() as offered:
+            yield from _offered(record, offered)
         case QuestionAsked() as asked:
             note = f" ({asked.note})" if asked.note else ""
             yield from _said(record, "asks", f"{asked.text}{note}")
@@ -184,6 +188,14 @@ def _told(record: Record) -> Iterator[str]:
             yield from _said(record, "-", f"the session is {over.reason}")
         case _:
             return
+
+
+def _offered(record: Record, offered: ComponentShown | FeedbackGiven) -> Iterator[str]:
+    if isinstance(offered, ComponentShown):
+        yield from _said(record, "bot", offered.text or offered.name)
+    else:
+        about = f"({offered.rating or 'no'} rating of {offered.message})"
+        yield from _said(record, "user", f"{about} {offered.reason}".strip())
 
 
 def _said(record: Record, who: str, text: str, files: tuple[FileRef, ...] = ()) -> Iterator[str]:

@@ -27,6 +27,7 @@ from parlour.events import (
     AnswerRejected,
     Button,
     Command,
+    ComponentShown,
     Delta,
     FileRef,
     MessageAdded,
@@ -303,6 +304,8 @@ class Conversation:
             case MessageAdded() as said:
                 self._streams.pop((self._round, said.path), None)
                 self._said(said)
+            case ComponentShown() as component:
+                self._screen.bot(component.text or component.name, ())
             case QuestionAsked() as asked:
                 self._asked(record.seq, asked)
             case QuestionAnswered() as answered:
@@ -545,7 +548,7 @@ class _NewWanted(Exception):
 
 
 _ANYWHERE = frozenset({"/help", "/new", "/quit"})
-_TOLD = (MessageAdded, QuestionAsked, QuestionAnswered)
+_TOLD = (MessageAdded, ComponentShown, QuestionAsked, QuestionAnswered)
 
 
 class _Obedient:
