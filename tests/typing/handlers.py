@@ -127,3 +127,33 @@ async def quietly(session: parlour.Session) -> None:
         assert_type(interrupted.name, str)
     except (parlour.StepFailed, parlour.AskTimeout, parlour.NotStorable) as failed:
         assert_type(failed, parlour.StepFailed | parlour.AskTimeout | parlour.NotStorable)
+
+
+desk = app.profile("desk", label="Guest desk", starters=["A room", parlour.Starter(label="Wi-Fi")])
+
+
+@app.settings
+@dataclass
+class Taste:
+    stars: int = 3
+
+
+@app.starters
+async def begin(visitor: parlour.Visitor) -> list[parlour.Starter]:
+    assert_type(visitor.languages, tuple[str, ...])
+    return [parlour.Starter(label=visitor.profile)]
+
+
+@desk.on_message
+async def at_desk(session: parlour.Session, message: parlour.Message) -> None:
+    assert_type(session.settings(Taste), Taste)
+    assert_type(session.settings(Taste).stars, int)
+    assert_type(session.profile, str)
+    assert_type(session.user_env["KEY"], str)
+    session.show(message.text, {"room": 7}, text="Room 7")
+
+
+@app.on_feedback
+async def learn(session: parlour.Session, feedback: parlour.Feedback) -> None:
+    assert_type(feedback.message, int)
+    session.set("reason", feedback.reason)
