@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, expect
+from test_page_budgets import AXE, VIOLATIONS
 
 pytestmark = pytest.mark.browser
 
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 APP = """
     import dataclasses
     from pathlib import Path
@@ -370,3 +372,31 @@ def test_without_sockets_keys_settings_and_ratings_work_as_well(house, visit) ->
     expect(chat.page.get_by_role("button", name="Good answer")).to_have_attribute(
         "aria-pressed", "true"
     )
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        {"color_scheme": "light"},
+        {"color_scheme": "dark"},
+        {"viewport": {"width": 360, "height": 700}, "has_touch": True, "is_mobile": True},
+    ],
+    ids=["light", "dark", "phone"],
+)
+def test_everything_an_app_offers_is_accessible(house, visit, device) -> None:
+    keys = 'user_env=["KEY", parlour.UserKey(name="B", required=False)]'
+    source = APP.replace('title="House"', f'title="House", {keys}')
+    # the policy of the page would not let axe in
+    chat = visit(house(source), bypass_csp=True, reduced_motion="reduce", **device)
+    page = chat.page
+    expect(page.locator(".ask-keys")).to_be_visible()
+    expect(page.locator(".starter").first).to_be_visible()
+    page.add_script_tag(path=AXE)
+    assert page.evaluate(VIOLATIONS, WCAG) == []
+    chat.composer.fill("hello")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("button", name="Bad answer").click()
+    expect(page.locator(".why")).to_be_visible()
+    open_settings(chat)
+    expect(page.locator(".keys")).to_be_visible()
+    assert page.evaluate(VIOLATIONS, WCAG) == []
