@@ -35,6 +35,8 @@ class HttpPipe implements Pipe {
   #waiting: ClientFrame[] = [];
   #posting = false;
   #end = new AbortController();
+  /** The session that was attached last. */
+  #front = "";
   #followers = new Map<string, Follower>();
   /** The ids under which new sessions are asked for. */
   #opening = new Set<string>();
@@ -88,11 +90,13 @@ class HttpPipe implements Pipe {
 
   #follow(session: string, after: number): void {
     this.#leave(session);
+    this.#front = session;
     const path = `sessions/${encodeURIComponent(session)}/events`;
     const follower = new Follower(after, {
       address: (query) => new URL(path + query, this.#base),
       headers: () => this.#headers(),
-      hidden: this.#hidden,
+      // a page has few connections: only what is in front has a stream
+      hidden: () => this.#hidden() || this.#front !== session,
       way: this.#way,
       heard: (message) => this.#hear(message),
       lost: () => this.#lose(),
