@@ -30,7 +30,7 @@ export function ComponentTurn({ item }: { item: ComponentItem }) {
   const known = offer?.components.includes(item.name);
   return (
     <div class="turn bot component">
-      {known ? <Frame item={item} /> : offer && <InWords item={item} />}
+      {known ? <Frame item={item} /> : offer !== null && <InWords item={item} />}
     </div>
   );
 }
