@@ -100,6 +100,7 @@ export class Chat {
 
   /** Shows another conversation, from what comes after record `reveal`; without an id, a new one. */
   enter(session = "", reveal = 0): void {
+    if (session && session === this.conversation.session) return;
     this.#show(session, this.conversation.transcript.profile);
     this.reveal = reveal;
     this.#remember(session, "push");
