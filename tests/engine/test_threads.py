@@ -15,6 +15,7 @@ from parlour.engine.standing import Standing
 from parlour.engine.wording import fold_text, words_of
 from parlour.errors import Refused
 from parlour.events import Close, Say, SessionForked, TitleSet
+from parlour.testing import VirtualClock
 
 
 def echo_app() -> parlour.App:
@@ -241,10 +242,13 @@ def test_words_are_compared_without_case_and_accents() -> None:
 
 @pytest.mark.promise("P17")
 def test_conversations_are_found_by_what_was_said_and_by_their_titles(house: House) -> None:
+    clock = house.clock = VirtualClock()
+
     async def main() -> None:
         async with house.running(echo_app()) as running:
             ann = [await running.get_session(user="ann") for _ in range(3)]
             await ann[0].send_message("Where is the Café?")
+            clock.advance(1)
             await ann[1].send_message("ask me something")
             await ann[1].answer("about trains")
             await ann[2].send_message("hello")
@@ -292,22 +296,27 @@ def test_what_cannot_be_searched_in_the_time_is_said_and_found_later(house: Hous
 
 @pytest.mark.promise("P15")
 def test_what_was_said_may_be_said_otherwise_in_a_branch(house: House) -> None:
+    clock = house.clock = VirtualClock()
+
     async def main() -> None:
         async with house.running(echo_app()) as running:
             session = await running.get_session()
             await session.send_message("a", id="first")
             at = len(await session.records()) + 1
             await session.send_message("b")
+            clock.advance(1)
             branch, result = await session.branch("c", before=at)
             assert result.reply == "echo c"
             assert await texts(branch) == ["a", "echo a", "c", "echo c"]
             assert await texts(session) == ["a", "echo a", "b", "echo b"]
+            clock.advance(1)
             again, result = await branch.branch(before=at + 1)
             assert result.reply == "echo c"
             assert await texts(again) == ["a", "echo a", "c", "echo c"]
             assert await branch.branches() == (session.id, branch.id, again.id)
             (thread,) = await running.threads()
             assert (thread.session, thread.title) == (again.id, "a")
+            clock.advance(1)
             await session.send_message("d")
             (thread,) = await running.threads()
             assert thread.session == session.id
