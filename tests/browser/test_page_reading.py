@@ -40,6 +40,8 @@ def test_mathematics_is_typeset_and_dollar_amounts_survive(house, visit) -> None
 
 def test_a_formula_that_is_none_is_shown_as_it_was_written(house, visit) -> None:
     chat = visit(house(WRITER))
+    chat.say("first $x^2$")
+    expect(chat.page.locator(".katex")).to_be_attached()
     chat.say(r"so $\frac{1$ it is")
     expect(chat.replies.last).to_contain_text(r"\frac{1")
 

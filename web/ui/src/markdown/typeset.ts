@@ -28,5 +28,9 @@ export function typeset(place: HTMLElement, text: string, display: boolean): voi
   if (!ready) addFonts();
   ready = true;
   adopt(place, css);
-  katex.render(text, place, { displayMode: display, throwOnError: false, strict: false });
+  try {
+    katex.render(text, place, { displayMode: display, strict: false });
+  } catch {
+    place.textContent = text; // it is none, or not yet; KaTeX's own way colours it, against the policy
+  }
 }
