@@ -4,6 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
+from test_page_threads import Panel
 
 pytestmark = pytest.mark.browser
 
@@ -276,3 +277,23 @@ def test_files_of_others_are_as_if_they_were_not_there(server, visit) -> None:
     answer = other.page.request.get(address)
     assert answer.status == 404
     assert re.search(r"unknown_(session|file)", answer.text())
+
+
+def test_who_reads_a_link_sees_what_was_shown_and_can_press_nothing(serve, visit) -> None:
+    server = serve(APP, PARLOUR_SHARING="true")
+    chat = visit(server, permissions=["clipboard-read", "clipboard-write"])
+    for what in ("media", "table", "buttons"):
+        chat.say(what)
+        chat.sees(what)
+    panel = Panel(chat.page).open()
+    panel.act("media", "Share")
+    dialog = chat.page.get_by_role("dialog", name="Share this conversation")
+    dialog.get_by_role("button", name="Make a link").click()
+    expect(dialog.get_by_role("button", name="Copy link")).to_be_visible()
+    address = chat.page.evaluate("navigator.clipboard.readText()")
+    reader = visit(server, path=address.removeprefix(server.url))
+    frame = reader.page.frame_locator("iframe[sandbox='allow-scripts']")
+    expect(frame.get_by_text("ran in null, walled")).to_be_visible()
+    expect(reader.page.get_by_text("Visitors · The first 2,000 of 3,000 rows")).to_be_visible()
+    reader.sees("This is buttons.")
+    expect(reader.page.get_by_role("button", name="Book it")).to_have_count(0)

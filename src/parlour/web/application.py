@@ -9,7 +9,6 @@ import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,6 +32,7 @@ from parlour.web.front import Front
 from parlour.web.looks import PLAIN, Dressed
 from parlour.web.office import Office
 from parlour.web.openai import OpenAI
+from parlour.web.shown import file_headers
 from parlour.web.threads import Threads
 
 log = logging.getLogger("parlour.web")
@@ -53,18 +53,8 @@ _FOREIGN: dict[str, Any] = {
     "allow_headers": ["Authorization", "Content-Type", "Last-Event-ID"],
 }
 """What pages of the listed origins may do here; they have no cookie of ours, but a token."""
-_SHOWN_INLINE = re.compile(r"image/(png|jpeg|gif|webp|avif)|(audio|video)/.*|application/pdf")
-"""What browsers show, and never run."""
 _NEAR = re.compile(r'((?:href|src)=")(?![a-z]+:|/)')
 """Addresses in the page that begin where it is."""
-_PDF_CSP = "default-src 'none'; frame-ancestors 'self'"
-"""Browsers do not open their reader in a sandbox."""
-_FRAME_CSP = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
-    "style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; font-src data:; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
-)
-"""A page of the app's: its scripts run, and reach neither the chat nor any network."""
 
 
 class WebApplication:
@@ -306,15 +296,9 @@ class WebApplication:
             path = engine.files.path(session, file)
         except Refused as refusal:
             return _problem(refusal)
-        framed = ref.view == "frame" and request.query_params.get("view") == "frame"
-        inline = framed or _SHOWN_INLINE.fullmatch(ref.type)
-        kind, policy = "inline" if inline else "attachment", "default-src 'none'; sandbox"
-        if framed or ref.type == "application/pdf":
-            policy = _FRAME_CSP if framed else _PDF_CSP
         headers = {
             **_HEADERS,
-            "Content-Security-Policy": policy,
-            "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(ref.name, safe='')}",
+            **file_headers(ref, request.query_params.get("view")),
             "Cache-Control": "private, max-age=31536000, immutable",
         }
         return FileResponse(path, media_type=ref.type, headers=headers)

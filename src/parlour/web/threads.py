@@ -33,6 +33,7 @@ from parlour.stores.store import Branch, SessionInfo, Share
 from parlour.transports.codecs import markdown, native
 from parlour.transports.identity import Identity
 from parlour.web.pace import Pace
+from parlour.web.shown import file_headers
 
 log = logging.getLogger("parlour.web")
 
@@ -45,7 +46,6 @@ _SHARED_BYTES = 1024 * 1024
 _TITLES = 1000
 _EXPORTS = 2
 _NAME = 60
-_PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 
 
 class _Rename(Struct):
@@ -269,11 +269,7 @@ class Threads:
         if not any(ref.id == file for ref in state.files):
             raise Refused("unknown_file", "There is no such file.")
         ref = await asyncio.to_thread(self.engine.files.find, share.session, file)
-        headers = {
-            **self._headers,
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            **_attachment(ref.name, "inline" if ref.type in _PICTURES else "attachment"),
-        }
+        headers = {**self._headers, **file_headers(ref, request.query_params.get("view"))}
         path = self.engine.files.path(share.session, file)
         return FileResponse(path, media_type=ref.type, headers=headers)
 
@@ -328,8 +324,8 @@ class Threads:
         )
 
 
-def _attachment(name: str, kind: str = "attachment") -> dict[str, str]:
-    return {"Content-Disposition": f"{kind}; filename*=UTF-8''{quote(name, safe='')}"}
+def _attachment(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
 
 
 def _file_name(title: str) -> str:

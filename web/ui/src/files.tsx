@@ -2,6 +2,7 @@
 
 import { type FileRef, fileAddress } from "@parlour/client";
 import { useContext, useEffect, useReducer, useRef, useState } from "preact/hooks";
+import type { Chat } from "./chat";
 import { size } from "./format";
 import { Icon } from "./icons";
 import { useSurroundings } from "./surroundings";
@@ -128,7 +129,8 @@ export function FileLink({ file }: { file: FileRef }) {
 /** Where a file is, if that is known yet: a user without a cookie has to fetch it with a token. */
 export function useFileAddress(id: string, view = ""): string | undefined {
   const { chat } = useSurroundings();
-  const { token } = chat.client.connection;
+  // a shared conversation is read without a connection
+  const token = (chat.client as Chat["client"] | undefined)?.connection.token;
   const address = fileAddress(chat.base, chat.conversation.session, id);
   const [own, setOwn] = useState<string>();
   useEffect(() => {

@@ -10,13 +10,15 @@ export function Buttons({ actions }: { actions: Action[] }) {
   const { chat, toEnd } = useSurroundings();
   const [pressed, setPressed] = useState<{ id: string; place: number }>();
   const { conversation } = chat;
-  const under = pressed && conversation.outbox.get(pressed.id);
+  // who reads a shared conversation has nothing to send
+  const outbox = conversation.outbox as typeof conversation.outbox | undefined;
+  const under = pressed && outbox?.get(pressed.id);
   const refused = pressed && conversation.refusedSignals.get(pressed.id);
   const press = ({ signal, data }: Action, place: number) => {
     setPressed({ id: conversation.signal(signal, data), place });
     toEnd();
   };
-  if (conversation.transcript.closed) return null;
+  if (!outbox || conversation.transcript.closed) return null;
   return (
     <div class="buttons">
       <div class="row">

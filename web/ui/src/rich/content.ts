@@ -2,6 +2,7 @@
 
 import { type FileRef, fileAddress } from "@parlour/client";
 import { useEffect, useState } from "preact/hooks";
+import type { Chat } from "../chat";
 import { useSurroundings } from "../surroundings";
 
 export interface Content<T> {
@@ -13,7 +14,8 @@ export interface Content<T> {
 /** The file's text as `read` takes it; `failed` where it could not be fetched or read. */
 export function useContent<T>({ id }: FileRef, read: (text: string) => T): Content<T> {
   const { chat } = useSurroundings();
-  const { token } = chat.client.connection;
+  // a shared conversation is read without a connection
+  const token = (chat.client as Chat["client"] | undefined)?.connection.token;
   const address = fileAddress(chat.base, chat.conversation.session, id);
   const [found, setFound] = useState<{ value?: T; failed: boolean }>({ failed: false });
   const [tries, setTries] = useState(0);
