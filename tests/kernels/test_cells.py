@@ -31,7 +31,10 @@ from parlour.events import (
     Record,
     StepFinished,
 )
+from parlour.kernels.backends import host_for
 from parlour.kernels.cell import Cell
+from parlour.kernels.kernel import Place, Printed
+from parlour.kernels.seats import Kernels
 from parlour.settings import KernelSettings
 from parlour.stores.files import Files
 from parlour.stores.sqlite import SqliteStore
@@ -436,6 +439,27 @@ def test_past_the_limit_the_kernel_used_longest_ago_rests(tmp_path: Path) -> Non
             for session in sessions:
                 await session.send_message("x")
         assert [cell.result for cell in cells[3:]] == ["0", "1", "2"]
+
+    run(main())
+
+
+@promise("P3")
+def test_a_kernel_of_a_worker_that_had_the_session_before_is_not_used_again(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        place = Place(work=tmp_path / "a" / "work", state=tmp_path / "a" / "state")
+        one, other = (Kernels(host_for, SMALL, lambda _: place, lambda: tmp_path) for _ in "ab")
+        try:
+            await one.run("a", "x = 1")
+            await other.run("a", "x += 1")
+            back = await one.run("a", "print(x)")
+            assert back.fresh
+            assert back.outputs == [Printed(name="stdout", text="2\n")]
+            assert not (await one.run("a", "x")).fresh
+        finally:
+            await one.close()
+            await other.close()
 
     run(main())
 

@@ -60,6 +60,8 @@ class _Seat:
         self.timer: asyncio.TimerHandle | None = None
         self.running: asyncio.Task[Run] | None = None
         self.lost: dict[str, str] = {}
+        self.kept: Mark | None = None
+        """What is kept of its variables, as this engine knows it."""
 
 
 class _Wanted(NamedTuple):
@@ -181,8 +183,11 @@ class Kernels:
 
     async def _ready(self, seat: _Seat) -> tuple[Kernel, bool, tuple[str, ...]]:
         """The seat's kernel, whether it is fresh, and the variables that were brought back."""
-        if seat.kernel is not None and seat.kernel.alive:
+        kept = await asyncio.to_thread(_kept_in, seat.place)
+        if seat.kernel is not None and seat.kernel.alive and kept == seat.kept:
             return seat.kernel, False, ()
+        # Where another worker has had the session meanwhile, its variables are the newer ones.
+        seat.kept = kept
         if seat.kernel is not None:
             await seat.kernel.close()
             seat.kernel = None
@@ -286,6 +291,7 @@ class Kernels:
             seat.lost["*"] = str(error)
         else:
             seat.lost.update(saved.lost)
+            seat.kept = await asyncio.to_thread(_kept_in, seat.place)
 
     # -- coming and going -------------------------------------------------------------------
 
@@ -351,6 +357,7 @@ class Kernels:
                 seat.kernel = None
             saved = seat.place.state / "variables"
             await asyncio.to_thread(saved.unlink, missing_ok=True)
+            seat.kept = None
             seat.lost.clear()
 
     async def release(self, session: str) -> None:
@@ -394,6 +401,14 @@ class Kernels:
         self._tasks.discard(task)
         if not task.cancelled() and isinstance(task.exception(), Exception):
             log.debug("a kernel's task ended: %s", task.exception())
+
+
+def _kept_in(place: Place) -> Mark | None:
+    try:
+        about = (place.state / "variables").lstat()
+    except OSError:
+        return None
+    return Mark(about.st_size, about.st_mtime_ns, about.st_ino)
 
 
 _NAMES = ("memory_bytes", "cpu_seconds", "processes", "workspace_bytes")
