@@ -193,6 +193,29 @@ def besser(bench: Bench) -> list[Figure]:
     return _against(bench, "besser", 200, 4.0, problem)
 
 
+def flow(bench: Bench) -> list[Figure]:
+    """The echo as a flow, durable, against BESSER's, which is a flow in memory."""
+    problem = _prepare(bench, BESSER, 200) or _try(bench, "besser", 200) or _try(bench, "flow", 200)
+    figure = Figure(
+        group="flow",
+        name="durable echo flow against Besser, 200 sessions",
+        sense="at least",
+        target=2.0,
+        note=problem,
+    )
+    if problem:
+        return [figure]
+    ours, theirs = bench.median("flow", 200, "rate"), bench.median("besser", 200, "rate")
+    return [
+        msgspec.structs.replace(
+            figure,
+            measured=_rate(bench, "flow", 200, "rounds/s"),
+            compared=_rate(bench, "besser", 200, "rounds/s Besser"),
+            value=ours / theirs,
+        )
+    ]
+
+
 def _prepare(bench: Bench, peer: Peer, sessions: int) -> str:
     try:
         bench.versions.append(install(peer))
@@ -394,6 +417,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "echo": echo,
     "chainlit": chainlit,
     "besser": besser,
+    "flow": flow,
     "memory": memory,
     "asleep": asleep,
     "wake": wake,

@@ -56,7 +56,7 @@ def running(kind: str, environment: Mapping[str, str] | None = None) -> Iterator
     """A server of this kind, with an empty store; it and its store end with the block."""
     port = _free_port()
     with scratch() as folder:
-        store = folder / "bench.db" if kind == "parlour" else None
+        store = folder / "bench.db" if kind in ("parlour", "flow") else None
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -94,8 +94,9 @@ def finished_rounds(store: Path) -> int:
 
 def _command(kind: str, port: int, store: Path | None) -> list[str]:
     match kind:
-        case "parlour":
-            app, address = str(_APPS / "echo.py"), f"sqlite:///{store}"
+        case "parlour" | "flow":
+            name = "echo.py" if kind == "parlour" else "echo_flow.py"
+            app, address = str(_APPS / name), f"sqlite:///{store}"
             run = [sys.executable, "-m", "parlour", "run", app]
             return [*run, "--port", str(port), "--store", address]
         case "bare" | "plain":

@@ -251,6 +251,7 @@ TALKERS: dict[str, type[Talker]] = {
     "bare": BareTalker,
     "plain": BareTalker,
     "parlour": ParlourTalker,
+    "flow": ParlourTalker,
     "chainlit": ChainlitTalker,
     "besser": BesserTalker,
 }
