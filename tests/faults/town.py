@@ -29,6 +29,7 @@ from faults.visitors import Visitor
 from postgres import run_sql
 
 LEASE_SECONDS = 1.5
+NOT_STARTED = 3
 REDIS = "redis://127.0.0.1:6379"
 
 
@@ -170,7 +171,9 @@ class Town:
     def _revive(self) -> None:
         for worker in self.workers:
             if worker.dead:
-                self.journal.note("died", code=worker.reap())
+                code = worker.reap()
+                # A start that meets a store that is away ends, says so, and is made again.
+                self.journal.note("died" if code != NOT_STARTED else "not started", code=code)
                 worker.start()
 
     def _kill(self, worker: Worker) -> None:
