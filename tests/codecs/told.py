@@ -52,6 +52,7 @@ def feed(dialect, first, *events):
         else:
             text += dialect.record(seq, 100.0 + seq, event)
             seq += 1
+    text += dialect.settle()
     return sse(text)
 
 

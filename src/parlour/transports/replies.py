@@ -31,6 +31,10 @@ class Dialect(Protocol):
 
     def record(self, seq: int, at: float, event: AnyEvent | UnknownEvent) -> str: ...
 
+    def settle(self) -> str:
+        """What is left to say when all records of a commit have been told."""
+        ...
+
     def delta(self, delta: Delta) -> str: ...
 
     def broken(self, refusal: Refused) -> str:
@@ -62,12 +66,14 @@ class ReplyStream(EventStream):
 
     def commit(self, commit: Commit) -> None:
         dialect = self._dialect
+        if dialect.over:
+            return
         for seq, event in enumerate(commit.events, commit.first):
-            if dialect.over:
-                return
             told = dialect.record(seq, commit.at, event)  # type: ignore[arg-type]
             if told:
                 self.put(f"id: {seq}\n{told}" if self._numbered else told)
+        if told := dialect.settle():
+            self.put(told)
         if dialect.over:
             if self._when_told is not None:
                 self._when_told()

@@ -64,6 +64,9 @@ class _Opening:
         self.asks = self.asks or any(isinstance(piece, Asked) for piece in pieces)
         return ""
 
+    def settle(self) -> str:
+        return ""
+
     def delta(self, delta: Delta) -> str:
         del delta
         return ""

@@ -8,7 +8,8 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -34,6 +35,9 @@ from parlour.web.office import Office
 from parlour.web.openai import OpenAI
 from parlour.web.shown import file_headers
 from parlour.web.threads import Threads
+
+if TYPE_CHECKING:
+    from parlour.web.agui import Agui
 
 log = logging.getLogger("parlour.web")
 
@@ -86,6 +90,7 @@ class WebApplication:
         self._assets = Assets()
         self._threads = Threads(self._front.title, _HEADERS, _problem)
         self._openai = OpenAI(app.title)
+        self._agui = _agui(self._openai)
         self._endpoint: WebSocketEndpoint | None = None
         self._http: HttpEndpoint | None = None
         self._engine: Engine | None = None
@@ -104,6 +109,7 @@ class WebApplication:
                 Route("/shared/{token}", self._shared_page),
                 *self._threads.routes,
                 *self._openai.routes,
+                *(() if self._agui is None else self._agui.routes),
             ],
             middleware=[Middleware(CORSMiddleware, **_FOREIGN, allow_origins=self._origins)],
             lifespan=self.lifespan,
@@ -147,6 +153,8 @@ class WebApplication:
             self._http = HttpEndpoint(engine, self._identity)
             self._threads.begin(engine, self._identity)
             self._openai.begin(engine, keys_for(self._store), secret)
+            if self._agui is not None:
+                self._agui.begin(self._identity)
             try:
                 yield
             finally:
@@ -308,6 +316,15 @@ class WebApplication:
         if user is None:
             raise Refused("unknown_session", "There is no such session.")
         return user
+
+
+def _agui(api: OpenAI) -> Agui | None:
+    """The routes of AG-UI, where its package is installed."""
+    if find_spec("ag_ui") is None:
+        return None
+    from parlour.web.agui import Agui
+
+    return Agui(api)
 
 
 def _problem(refusal: Refused) -> Response:

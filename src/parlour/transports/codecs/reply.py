@@ -170,9 +170,9 @@ class Reply:
         if first:
             self.source = seq
         if isinstance(event, AnswerRejected):
-            if not first:
+            if not first and not self._ours:
                 return []
-            return self._end([Rejected(event.question, event.reason)])
+            return self._end([*self._cut(), Rejected(event.question, event.reason)])
         stood.pop(event.question, None)
         if first:
             self._ours = True

@@ -134,6 +134,16 @@ class OpenAI:
 
         return handle
 
+    def known_user(self, request: Request) -> str:
+        """Whose key came with a request, which is counted. Raises `Problem`."""
+        user = self._user(request)
+        self.count(user)
+        return user
+
+    def count(self, user: str) -> None:
+        """Count a request of a user. Raises `Refused` where there were too many."""
+        self._pace.take(user)
+
     def _user(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         key = None

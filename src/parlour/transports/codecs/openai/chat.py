@@ -77,6 +77,10 @@ class Completion:
         del at
         return self._all(self._reply.record(seq, event))
 
+    def settle(self) -> str:
+        """Nothing waits for the end of a commit here."""
+        return ""
+
     def delta(self, delta: Delta) -> str:
         """The chunks of what passes by."""
         return self._all(self._reply.delta(delta))

@@ -105,6 +105,10 @@ class Response:
             self._completed = at
         return told + "".join([self._take(piece, event) for piece in pieces])
 
+    def settle(self) -> str:
+        """Nothing waits for the end of a commit here."""
+        return ""
+
     def delta(self, delta: Delta) -> str:
         """The events of what passes by."""
         return "".join([self._grow(piece) for piece in self._reply.delta(delta)])
