@@ -21,7 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 1024 * 1024
+PATIENCE = 30.0
 _SECTOR = 512
+_HUNG: list["subprocess.Popen[bytes]"] = []
+"""What nobody can wait for; where there is one, no more such disks are made."""
 # <linux/loop.h>: struct loop_info64 and what takes it.
 _LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
 _INFO_BYTES, _SIZE_LIMIT_AT = 232, 32
@@ -130,7 +133,7 @@ class LoopDisk(Disk):
 
 def disk_at(folder: Path, size: int = 48 * MIB) -> Disk:
     """The best disk that can be had here."""
-    if os.geteuid() == 0 and shutil.which("mkfs.ext4") and shutil.which("e2fsck"):
+    if os.geteuid() == 0 and not _HUNG and shutil.which("mkfs.ext4") and shutil.which("e2fsck"):
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             return LoopDisk(folder, size)
     return Disk(folder)
@@ -171,8 +174,14 @@ def _unmount(folder: Path) -> None:
 
 
 def _run(*command: str | Path, allowed: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, check=False)
-    if done.returncode not in allowed:
-        raise subprocess.CalledProcessError(
-            done.returncode, [str(part) for part in command], done.stdout, done.stderr
-        )
+    """Run a program, for a while: one that waits for a device that hangs cannot even be killed."""
+    words = [str(part) for part in command]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said, _ = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        _HUNG.append(process)
+        raise OSError(f"{words[0]} hangs: the loop devices of this machine do not answer") from None
+    if process.returncode not in allowed:
+        raise subprocess.CalledProcessError(process.returncode, words, said)
