@@ -164,6 +164,32 @@ def test_a_conversation_goes_on_after_the_server_was_killed(serve):
         assert reply(api, "book", question, "2", second, "3") == "3 nights in Rome"
 
 
+@promise("P7")
+def test_a_bot_that_asks_first_is_answered_after_a_kill(serve):
+    server = serve("""
+        import parlour
+
+        app = parlour.App(title="Guest Desk")
+
+
+        @app.on_open
+        async def greet(session):
+            name = await session.ask("Your name?")
+            session.reply(f"Hello {name}")
+
+
+        @app.on_message
+        async def talk(session, message):
+            session.reply(f"echo {message.text}")
+        """)
+    with client(server) as api:
+        assert reply(api, "hi") == "Your name?"
+        server.kill()
+        server.start()
+        assert reply(api, "hi", "Your name?", "Bob") == "Hello Bob"
+        assert reply(api, "hi", "Your name?", "Bob", "Hello Bob", "more") == "echo more"
+
+
 def test_a_question_is_text_with_numbers_and_the_next_message_answers(api):
     question = reply(api, "book")
     assert question == "Which city?\n\n1. Paris\n2. Rome"

@@ -92,8 +92,9 @@ class Finder:
         return [info.id for info in latest[:_BRANCHES]]
 
     async def _latest(self, user: str) -> list[str]:
-        page = await self._engine.catalogue.page(user, limit=_SESSIONS)
-        return [thread.session for thread in page.threads if not thread.closed]
+        # Not only those that a list shows: in some the bot has asked, and nobody said anything.
+        infos = await self._engine.store.sessions(user, limit=_SESSIONS)
+        return [info.id for info in infos if not info.closed]
 
     async def _is_own(self, session: str, user: str) -> bool:
         info = await self._engine.store.find(session)
