@@ -26,6 +26,7 @@ log = logging.getLogger("parlour.engine")
 
 _ADOPT_AT_ONCE = 256
 _TIDY_SECONDS = 60.0
+_FAREWELL_SECONDS = 2.0
 
 
 class StoreClock:
@@ -71,6 +72,7 @@ class Leases:
         self._next_tidy = 0.0
         self._task: asyncio.Task[None] | None = None
         self._silent = False
+        self._leaving = False
 
     async def start(self) -> None:
         """Begin to live. Raises `StoreError`."""
@@ -79,7 +81,11 @@ class Leases:
 
     async def leave(self) -> None:
         """Hand everything over at once."""
+        self._leaving = True
+        self._hurry.set()
         if self._task is not None:
+            # A heartbeat that is under way must not come after the farewell.
+            await asyncio.wait([self._task], timeout=_FAREWELL_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -112,6 +118,8 @@ class Leases:
                     await self._hurry.wait()
             except TimeoutError:
                 self.lag = max(0.0, loop.time() - due)
+            if self._leaving:
+                return
             self._hurry.clear()
             try:
                 await self._beat()
