@@ -40,6 +40,8 @@ class Supervisor:
         self._turning = asyncio.Lock()
         self._turns: set[asyncio.Task[None]] = set()
         self._workers: dict[int, _Worker] = {}
+        self._running: set[_Worker] = set()
+        """All processes, those too that are to take a place or have left one."""
 
     async def run(self) -> None:
         """Return when a signal has ended it. Raises `AppNotLoaded` if no worker starts."""
@@ -54,10 +56,9 @@ class Supervisor:
             await asyncio.wait([stopping, *places], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stopping.set()
-            await asyncio.gather(*(worker.end() for worker in tuple(self._workers.values())))
-            for task in (stopping, *self._turns):
-                task.cancel()
-            found = await asyncio.gather(*places, return_exceptions=True)
+            await asyncio.gather(*(worker.end() for worker in tuple(self._running)))
+            stopping.cancel()
+            found = await asyncio.gather(*places, *self._turns, return_exceptions=True)
             for end in self._life:
                 os.close(end)
         for error in found:
@@ -86,6 +87,9 @@ class Supervisor:
     async def _start(self) -> _Worker:
         worker = _Worker()
         await worker.start(self._listener, self._life)
+        self._running = {other for other in self._running if not other.over} | {worker}
+        if self._stopping.is_set():
+            await worker.end()
         return worker
 
     def _turn(self) -> None:
@@ -96,8 +100,12 @@ class Supervisor:
     async def _replace_all(self) -> None:
         async with self._turning:
             for place in range(self._count):
+                if self._stopping.is_set():
+                    return
                 fresh = await self._start()
                 if not await fresh.wait_until_ready():
+                    if self._stopping.is_set():
+                        return
                     log.error("a new worker could not start; the others stay")
                     await fresh.end()
                     return
