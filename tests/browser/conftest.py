@@ -248,7 +248,14 @@ class Chat:
         return urlsplit(self.page.url).query.removeprefix("s=")
 
     def transcript(self) -> str:
-        return self.log.inner_text()
+        """What stands in the conversation, without what can be done with it."""
+        return self.log.evaluate(
+            """log => {
+                const copy = log.cloneNode(true);
+                for (const part of copy.querySelectorAll("button, .tools")) part.remove();
+                return copy.textContent;
+            }"""
+        )
 
 
 @pytest.fixture

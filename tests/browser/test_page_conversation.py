@@ -150,7 +150,7 @@ def test_a_new_conversation_begins_and_the_earlier_one_can_be_gone_back_to(house
     chat.sees("the second one")
     assert chat.session != first
     expect(chat.log).not_to_contain_text("the first one")
-    chat.page.get_by_role("button", name="Earlier conversations").click()
+    chat.page.get_by_role("button", name="Conversations").click()
     chat.page.get_by_role("link", name="the first one").click()
     chat.sees("the first one")
     assert chat.session == first

@@ -174,7 +174,7 @@ def test_a_rejected_answer_says_why_and_the_words_are_not_lost(house, visit) -> 
     expect(chat.question.get_by_role("alert")).to_have_text("Please give a whole number.")
     expect(chat.composer).to_have_value("many")
     chat.say("12")
-    expect(chat.question.get_by_role("alert")).to_contain_text("at most 9")
+    expect(chat.question.get_by_role("alert")).to_contain_text("At most 9")
     chat.say("9")
     chat.sees("Got 9")
     expect(chat.mine).to_have_text(["number", "9"])
