@@ -26,6 +26,8 @@ from parlour.errors import NotStorable, describe
 from parlour.session.values import encode_value
 
 READY = b"ready"
+BEGUN = b"begun"
+"""Said before the function is called: a process that dies without it has done nothing."""
 
 
 class Request(Struct):
@@ -82,6 +84,7 @@ def serve(connection: Connection) -> None:
     while True:
         try:
             request: Request = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the parent
+            connection.send_bytes(BEGUN)
         except (EOFError, OSError):
             return
         files.paths.update(request.files)

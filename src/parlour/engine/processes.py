@@ -61,19 +61,28 @@ class Processes:
         """
         await self._turn(owner)
         try:
-            child = self._idle_child()
-            try:
-                answer = await _in_daemon(self._loop, lambda: child.ask(fn, args, self._limit))
-            except NotPicklable:
-                self._keep(child)
-                raise
-            except BaseException:
-                self._kill(child)
-                raise
-            self._keep(child)
+            answer = await self._asked(fn, args)
         finally:
             self._turns.give_back()
         return _opened(answer, name_of(fn))
+
+    async def _asked(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> inside.Answer:
+        while True:
+            child = self._idle_child()
+            try:
+                answer = await _in_daemon(self._loop, lambda: child.ask(fn, args, self._limit))  # noqa: B023
+            except NotPicklable:
+                self._keep(child)
+                raise
+            except _NotBegun:
+                # It was dying while it was idle; another does it.
+                self._kill(child)
+            except BaseException:
+                self._kill(child)
+                raise
+            else:
+                self._keep(child)
+                return answer
 
     async def _turn(self, owner: object) -> None:
         turn: asyncio.Future[None] = self._loop.create_future()
@@ -134,6 +143,10 @@ class Processes:
         self._children.clear()
 
 
+class _NotBegun(Exception):
+    """A process that had been idle died before it did anything of what it was asked."""
+
+
 class _Child:
     """One process. `ask` and `reap` block, in any thread; `kill` does not."""
 
@@ -156,11 +169,16 @@ class _Child:
     def ask(self, fn: Callable[..., Any], args: tuple[Any, ...], limit: int) -> inside.Answer:
         """Have `fn` called there, and wait. Raises `NotPicklable` and `ProcessDied`."""
         request = pickle.dumps(inside.Request(_pickled(fn, args), app_files(), limit))
+        was_idle = self._connection is not None
         connection = self._connection or self._start()
+        begun = False
         try:
             connection.send_bytes(request)
+            begun = connection.recv_bytes() == inside.BEGUN
             answer: inside.Answer = pickle.loads(connection.recv_bytes())  # noqa: S301 - our child
         except (EOFError, OSError):
+            if was_idle and not begun:
+                raise _NotBegun from None
             raise ProcessDied(
                 f"the process that ran {name_of(fn)} {self._end()} before it was done"
             ) from None
