@@ -338,9 +338,9 @@ def _forget_on_waking(hide: Callable[[list[Json]], list[Json]]) -> None:
         return None if found is None else structs.replace(found, snapshot=None)
 
     async def changed_read(
-        store: SqliteStore, session: str, after: int, limit: int = 1000
+        store: SqliteStore, session: str, after: int, *limit: int, **limits: int
     ) -> Sequence[Chunk]:
-        chunks = await read(store, session, after, limit)
+        chunks = await read(store, session, after, *limit, **limits)
         if wakers.get(session) is not asyncio.current_task():
             return chunks
         places = iter(hide([e for chunk in chunks for e in msgspec.json.decode(chunk.data)]))
