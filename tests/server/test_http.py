@@ -348,6 +348,18 @@ def test_a_name_is_only_a_name(
     assert "evil" not in down.cookies
 
 
+def test_a_paper_is_opened_by_the_browsers_own_reader_and_nothing_in_it_is_fetched(
+    browser: httpx.Client, visitor: Client
+) -> None:
+    session = visitor.open()
+    ref = upload(browser, session, "x", b"<script>", **{"content-type": "application/pdf"}).json()
+    down = browser.get(f"/files/{session}/{ref['id']}")
+    assert down.headers["content-type"] == "application/pdf"
+    assert down.headers["content-disposition"].partition(";")[0] == "inline"
+    assert down.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in down.headers["content-security-policy"]
+
+
 @pytest.mark.parametrize(
     ("claimed", "kept", "shown"),
     [
@@ -357,7 +369,6 @@ def test_a_name_is_only_a_name(
         ("image/svg+xml", "image/svg+xml", "attachment"),
         ("application/xhtml+xml", "application/xhtml+xml", "attachment"),
         ("text/javascript", "text/javascript", "attachment"),
-        ("application/pdf", "application/pdf", "attachment"),
         ("nonsense", "application/octet-stream", "attachment"),
         ("image/png/../html", "application/octet-stream", "attachment"),
         ("", "application/octet-stream", "attachment"),

@@ -16,7 +16,7 @@ from parlour.transports.identity import Identity
 from parlour.web.assets import Asset
 from parlour.web.looks import Dressed
 
-_FOR_ALL = {"Access-Control-Allow-Origin": "*"}
+_FOR_ALL = {"Access-Control-Allow-Origin": "*", "X-Content-Type-Options": "nosniff"}
 """The chat may be a part of other sites' pages, and there is nothing of anybody in these files."""
 _COMPONENT_PAGE = """<!doctype html>
 <html>
@@ -103,7 +103,7 @@ class Front:
     async def _file(self, request: Request) -> Response:
         found = self._dressed.files.get(request.path_params["name"])
         if found is None:
-            return Response("Not found", 404, media_type="text/plain")
+            return Response("Not found", 404, media_type="text/plain", headers=_FOR_ALL)
         # a drawing may hold scripts: none of them runs
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
         return _served(request, found, {"Content-Security-Policy": policy})
@@ -111,14 +111,14 @@ class Front:
     async def _component(self, request: Request) -> Response:
         found = self._dressed.components.get(request.path_params["name"])
         if found is None:
-            return Response("Not found", 404, media_type="text/plain")
+            return Response("Not found", 404, media_type="text/plain", headers=_FOR_ALL)
         return _served(request, found, {})
 
     async def _component_page(self, request: Request) -> Response:
         """The frame in which a component lives: no cookie, no storage, no network, no page."""
         name = request.path_params["name"]
         if name not in self._dressed.components:
-            return Response("Not found", 404, media_type="text/plain")
+            return Response("Not found", 404, media_type="text/plain", headers=_FOR_ALL)
         here = f"{request.url.scheme}://{request.url.netloc}"
         own = f"'self' {here}" if _is_plain(here) else "'self'"
         policy = (
@@ -138,7 +138,6 @@ class Front:
 def _served(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
     headers = {
         **_FOR_ALL,
-        "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
         "ETag": asset.tag,
         **headers,
