@@ -410,6 +410,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "attach": {"attachment": Path("/nowhere")},
     "part": {"name": "Search", "kind": "", "input": None, "cost": False},
     "progress": {"done": 1, "total": 2, "text": ""},
+    "show": {"component": "chart", "data": None, "text": ""},
+    "settings": {"kind": dict},
     "remind": {"name": "x", "when": 60, "data": None},
     "cancel_reminder": {"name": "x"},
     "set": {"name": "x", "value": 1},

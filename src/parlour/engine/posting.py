@@ -122,7 +122,11 @@ class Posting:
             while queue:
                 some = list(queue)
                 queue.clear()
-                await self._post(session, some)
+                try:
+                    await self._post(session, some)
+                except BaseException:
+                    _tell(some, Refused("unavailable", _UNREACHED, 1.0))
+                    raise
         finally:
             self._outgoing.pop(session, None)
             _tell(queue, Refused("unavailable", _UNREACHED, 1.0))

@@ -58,8 +58,9 @@ class Gatherer(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             results = [error] * len(batch)
         except BaseException:
-            for _, future in batch:
+            for _, future in (*batch, *self._waiting):
                 future.cancel()
+            self._waiting.clear()
             raise
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():

@@ -110,8 +110,15 @@ class Server:
         One that is cancelled in the middle of something is not used again.
         """
         self.check_open()
-        async with self._pool.acquire(timeout=_CONNECT_SECONDS) as connection:
-            yield connection
+        try:
+            async with self._pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+                yield connection
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # The driver cancels what waits for a connection that it loses; nobody cancelled us.
+            raise ConnectionResetError("the connection was lost") from None
 
     def check_open(self) -> None:
         """Raises `StoreUnavailable` unless it is."""
