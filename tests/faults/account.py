@@ -42,6 +42,8 @@ class Account:
         self.streams: dict[tuple[str, int, str], str] = {}
         self.pieces = 0
         self.lives: dict[str, int] = {}
+        self.begun_again: dict[str, int] = {}
+        """Where an `attach` while attached has asked to begin, until it is live."""
         self.limits: Json = {}
         self.others: list[Json] = []
         self.repeated = 0
@@ -66,6 +68,7 @@ class Account:
             frames.append({"t": "ping"})
         self.greeted = False
         self.lives.clear()
+        self.begun_again.clear()
         self.streams.clear()
         self.history.note("connected")
         return frames
@@ -143,10 +146,15 @@ class Account:
         if session not in self.history.places:
             self.history.note("placed", session=session, place=0)
         self.lives[session] = upto
+        self.begun_again.pop(session, None)
 
     def _take_records(self, frame: Json) -> None:
         session, after = frame["session"], frame["after"]
         place = self.history.places.get(session, 0)
+        if after < place and after == self.begun_again.get(session):
+            # What was under way when we attached again came first, and comes again.
+            self.history.note("placed", session=session, place=after)
+            place = after
         if after != place:
             raise Violation(f"a gap or a repeat: records after {after}, our place is {place}")
         events = frame["records"]

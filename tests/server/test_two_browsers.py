@@ -160,7 +160,8 @@ def _move(kind: str, mine: Client, session: str, foreign: str) -> None:
             mine.command("stop", session)
         case "attach":
             mine.ping()
-            mine.send({"t": "attach", "session": session, "after": mine.history.places[session]})
+            place = mine.begun_again[session] = mine.history.places[session]
+            mine.send({"t": "attach", "session": session, "after": place})
         case "detach":
             mine.send({"t": "detach", "session": session})
             mine.ping()
