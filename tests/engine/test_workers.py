@@ -16,7 +16,7 @@ from parlour.engine.bus import Bus, NoBus
 from parlour.engine.bus_postgres import PostgresBus
 from parlour.engine.reader import Reader
 from parlour.errors import Refused
-from parlour.events import Close, Say, Stop
+from parlour.events import Close, Rate, Rename, Say, Stop
 from parlour.stores.files import Files
 from parlour.stores.postgres import PostgresStore
 from postgres import database, run_sql
@@ -163,6 +163,23 @@ def test_a_command_that_comes_elsewhere_is_answered_there(town):
                 await until(lambda window=window: len(window.texts) >= len(wanted))
                 assert window.texts == wanted
                 window.check()
+            assert two.find_live(session) is None
+
+    run(scenario())
+
+
+def test_a_conversation_that_lives_elsewhere_is_named_and_answers_are_rated(town):
+    async def scenario():
+        async with town.engines(echo()) as (one, two):
+            session = await opened(one)
+            await one.send(session, "ann", Say(id="m1", text="hello"))
+            await until(lambda: one.find_live(session).state.round is None)
+
+            await two.send(session, "ann", Rename(id="n1", title="Named elsewhere"))
+
+            assert one.find_live(session).state.name.title == "Named elsewhere"
+            bots = [said.seq for said in one.find_live(session).state.view.history]
+            await two.send(session, "ann", Rate(id="r1", message=bots[-1], rating="up"))
             assert two.find_live(session) is None
 
     run(scenario())

@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +19,7 @@ from msgspec import Struct
 from parlour.engine.bus import Courier, Posted, Settled
 from parlour.engine.outcome import Accepted, Done
 from parlour.errors import Refused, StoreError
-from parlour.events import Answer, Assign, Close, Command, Say, Signal, Stop
+from parlour.events import Command
 from parlour.state import check_command_id
 from parlour.stores.shared import SharedStore, Verdict
 from parlour.stores.store import Posted as Outcome
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("parlour.engine")
 
-_KINDS: dict[str, type[Command]] = {
-    kind.__name__: kind for kind in (Say, Answer, Stop, Signal, Assign, Close)
-}
+_KINDS: dict[str, type[Command]] = {kind.__name__: kind for kind in get_args(Command)}
 _OPEN = "Open"
 """A letter that only wants the session to be there."""
 _PATIENCE = 30.0
