@@ -116,18 +116,16 @@ class Posting:
         queue.append((user, command, done))
 
     async def _post_all(self, session: str, queue: deque[tuple[str | None, Command, Done]]) -> None:
+        some: list[tuple[str | None, Command, Done]] = []
         try:
             while queue:
                 some = list(queue)
                 queue.clear()
-                try:
-                    await self._post(session, some)
-                except BaseException:
-                    _tell(some, Refused("unavailable", _UNREACHED, 1.0))
-                    raise
+                await self._post(session, some)
+                some = []
         finally:
             self._outgoing.pop(session, None)
-            _tell(queue, Refused("unavailable", _UNREACHED, 1.0))
+            _tell((*some, *queue), Refused("unavailable", _UNREACHED, 1.0))
 
     async def _post(self, session: str, some: Sequence[tuple[str | None, Command, Done]]) -> None:
         unavailable = Refused("unavailable", _UNREACHED, 1.0)
